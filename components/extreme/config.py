@@ -1,0 +1,62 @@
+"""Settings of the labels and of Slice."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.config import Config
+
+
+class WindowsConfig(Config):
+    """Several examples from one long trail, for training members only.
+
+    Cuts run backwards from the one cut that every member has, so that the last window is the
+    example the member would have without windows.
+    """
+
+    stride: int = Field(default=3, ge=1)
+    """Sessions between two cuts of a trail."""
+    minimum_context: int = Field(default=4, ge=1)
+    """Sessions that a context must hold for a further cut to be made."""
+    maximum_context: int | None = Field(default=None, ge=1)
+    """Most recent sessions that a context holds; all of them when unset."""
+    target_sessions: int | None = Field(default=None, ge=1)
+    """Sessions of a target; when unset, in proportion to the context as `context_share` says."""
+
+
+class ExamplesConfig(Config):
+    """How trails become examples, a context and the labels of what followed."""
+
+    context_share: float = Field(default=0.8, gt=0, lt=1)
+    """Share of a member's sessions that the vector is computed from; the rest is the target."""
+    minimum_label_count: int = Field(default=2, ge=1)
+    """Training members who must have shown a label for it to be one."""
+    windows: WindowsConfig | None = None
+    """Strided windows of training members' trails; one example per member when unset."""
+
+
+class SliceConfig(Config):
+    """How Slice finds hard negatives, trains its classifiers and predicts."""
+
+    neighbours: int = Field(100, ge=1, le=10_000)
+    """Labels on a shortlist, per training point and per prediction; the paper's num_nbrs is 300."""
+    index: Literal["auto", "exact", "hnsw"] = "auto"
+    """How the nearest centroids are found; `auto` is exact for up to `exact_labels` labels."""
+    exact_labels: int = Field(50_000, ge=0)
+    """Most labels for which `auto` searches exactly."""
+    hnsw_links: int = Field(32, ge=2, le=512)
+    """Links per label in the HNSW graph; the paper's M is 100."""
+    hnsw_build_width: int = Field(64, ge=1)
+    """Candidates kept while the graph is built; the paper's efConstruction is 300."""
+    hnsw_search_width: int = Field(128, ge=1)
+    """Candidates kept while the graph is searched; the paper's efSearch is 300."""
+    cost: float = Field(1.0, gt=0)
+    """C of the squared-hinge loss: higher fits the training points more closely."""
+    rounds: int = Field(20, ge=1)
+    """Most passes of coordinate descent over a label's points."""
+    tolerance: float = Field(0.1, gt=0)
+    """Largest projected gradient at which a label counts as solved."""
+    weight_threshold: float = Field(1e-6, ge=0)
+    """Weights smaller than this in magnitude are set to 0, as in the paper."""
+    weights: Literal["float16", "float32"] = "float16"
+    """Precision in which weights are kept."""
