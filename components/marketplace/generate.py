@@ -1,0 +1,107 @@
+"""Generate a jobs marketplace: a feed to learn from and, apart, the truth behind it."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from components.files import whole_directory
+from components.marketplace.catalogue import Catalogue, build_catalogue
+from components.marketplace.config import MarketplaceConfig
+from components.marketplace.members import draw_members
+from components.marketplace.simulate import simulate
+from components.marketplace.truth import write_truth
+from components.marketplace.write import Texts, write_chunk, write_postings
+from components.progress import progress
+
+
+def generate(config: MarketplaceConfig, feed: Path, truth: Path, *, seed: int) -> dict:
+    """Write a marketplace's feed and its truth; both appear whole or not at all.
+
+    Chunks of members are independent and seeded by their number, so the same seed gives the same
+    bytes with any number of workers, and memory does not grow with the number of members.
+
+    Args:
+        config: sizes and rates.
+        feed: directory for `actions/`, `impressions/`, `responses/`, `postings/`, `ingest.json`.
+        truth: directory, elsewhere, for latent goals; for evaluation only, see `truth.Truth`.
+        seed: decides everything random.
+
+    Returns:
+        What `ingest.json` holds: counts of rows, first and last time in microseconds UTC.
+    """
+    catalogue = build_catalogue(config, seed=seed)
+    with whole_directory(feed) as new_feed, whole_directory(truth) as new_truth:
+        for name in ("actions", "impressions", "responses", "postings"):
+            (new_feed / name).mkdir()
+        (new_truth / "members").mkdir()
+        write_postings(catalogue, new_feed)
+        write_truth(catalogue, new_truth)
+        counts: dict[str, int] = {}
+        with progress("generating members", total=config.members) as bar:
+            for written in _chunks(catalogue, config, new_feed, new_truth, seed):
+                _add(counts, written)
+                bar.advance(min(config.chunk, config.members), actions=counts["actions"])
+        ingest = {**counts, "quarantined": 0, "reasons": {}, "duplicates": 0}
+        (new_feed / "ingest.json").write_text(json.dumps(ingest, indent=2) + "\n")
+    return ingest
+
+
+def _chunks(
+    catalogue: Catalogue, config: MarketplaceConfig, feed: Path, truth: Path, seed: int
+) -> Iterator[dict[str, int]]:
+    numbers = range(-(-config.members // config.chunk))
+    workers = min(config.workers, len(numbers))
+    worker = _Worker(catalogue, config, feed, truth, seed)
+    if workers == 1:
+        yield from map(worker.write, numbers)
+        return
+    # Spawned, not forked: Arrow's threads do not survive a fork.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (worker,))
+    try:
+        yield from pool.map(_write, numbers)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Worker:
+    def __init__(
+        self, catalogue: Catalogue, config: MarketplaceConfig, feed: Path, truth: Path, seed: int
+    ):
+        self._catalogue, self._config, self._seed = catalogue, config, seed
+        self._places = (feed, truth)
+        self._texts: Texts | None = None
+
+    def write(self, number: int) -> dict[str, int]:
+        self._texts = self._texts or Texts.of(self._catalogue)
+        config, rng = self._config, np.random.default_rng([self._seed, 1, number])
+        first = number * config.chunk
+        count = min(config.chunk, config.members - first)
+        members = draw_members(self._catalogue, config, rng, first=first, count=count)
+        trails = simulate(self._catalogue, config, members, rng)
+        return write_chunk(self._catalogue, self._texts, config, trails, rng, self._places, number)
+
+
+_worker: _Worker
+
+
+def _start(worker: _Worker) -> None:
+    global _worker
+    _worker = worker
+
+
+def _write(number: int) -> dict[str, int]:
+    return _worker.write(number)
+
+
+def _add(counts: dict[str, int], written: dict[str, int]) -> None:
+    for name, value in written.items():
+        if name == "first_ts":
+            counts[name] = min(counts.get(name, value), value)
+        elif name == "last_ts":
+            counts[name] = max(counts.get(name, value), value)
+        else:
+            counts[name] = counts.get(name, 0) + value
