@@ -89,6 +89,7 @@ class Tokens:
     """Every member's document, memory-mapped; members are rows that run over the shards in order.
 
     Attributes:
+        shards: the mapped arrays, one `Shard` per sessions part.
         members: number of members.
         member_ids: string array[members].
         split: int8[members], 0 train, 1 validation, 2 test.
@@ -100,14 +101,14 @@ class Tokens:
         self._directory, self._manifest = directory, manifest
         self.vocabulary: str = manifest["vocabulary"]
         self.sequence: str = manifest["sequence"]
-        self._shards = [
+        self.shards = [
             Shard.open(directory / facts["name"], facts["files"]) for facts in manifest["shards"]
         ]
-        self._first_row = np.cumsum([0] + [len(shard.split) for shard in self._shards])
+        self._first_row = np.cumsum([0] + [len(shard.split) for shard in self.shards])
         self.members = int(self._first_row[-1])
-        self.split = np.concatenate([shard.split for shard in self._shards])
+        self.split = np.concatenate([shard.split for shard in self.shards])
         self.member_ids = pa.chunked_array(
-            [chunk for shard in self._shards for chunk in shard.member_ids.chunks],
+            [chunk for shard in self.shards for chunk in shard.member_ids.chunks],
             type=pa.string(),
         )
 
@@ -196,7 +197,7 @@ class Tokens:
                 f"{self._directory}: row {row} is not one of its {self.members} members"
             )
         number = int(np.searchsorted(self._first_row, row, side="right")) - 1
-        return self._shards[number], int(row - self._first_row[number])
+        return self.shards[number], int(row - self._first_row[number])
 
 
 def _write_shard(
