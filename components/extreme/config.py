@@ -10,8 +10,8 @@ from components.config import Config
 class WindowsConfig(Config):
     """Several examples from one long trail, for training members only.
 
-    Cuts run backwards from the one cut that every member has, so that the last window is the
-    example the member would have without windows.
+    Cuts run backwards from the one cut that every member has, so the last window's target is the
+    one that the member would have without windows.
     """
 
     stride: int = Field(default=3, ge=1)
@@ -19,9 +19,9 @@ class WindowsConfig(Config):
     minimum_context: int = Field(default=4, ge=1)
     """Sessions that a context must hold for a further cut to be made."""
     maximum_context: int | None = Field(default=None, ge=1)
-    """Most recent sessions that a context holds; all of them when unset."""
+    """Most recent sessions that a window's context holds; all of them when unset."""
     target_sessions: int | None = Field(default=None, ge=1)
-    """Sessions of a target; when unset, in proportion to the context as `context_share` says."""
+    """Sessions of an earlier window's target; when unset, in proportion to its context."""
 
 
 class ExamplesConfig(Config):
