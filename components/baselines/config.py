@@ -21,8 +21,8 @@ class FastTextConfig(Config):
             words and 100 dimensions); "hs", a softmax factored over a Huffman tree of the words
             (about 160,000 a second); "ns", negative sampling.
         subsampling: share of the corpus above which a word's occurrences are thinned out.
-        threads: fastText trains without locks, so its vectors repeat exactly only with one thread,
-            whatever the seed (which its unsupervised interface does not take either).
+        threads: fastText's threads write to the same vectors without locks, so that two runs give
+            equal vectors only with one thread.
     """
 
     dimension: int = Field(default=300, ge=1, le=4096)
