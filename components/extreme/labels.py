@@ -244,10 +244,10 @@ def _choose_labels(
     examples = np.zeros(texts, dtype=np.int64)
     for chunk in _chunks(trails, cuts, "choose labels"):
         training = sides[cuts.member[chunk.example]] == SPLITS["train"]
-        shown = np.unique(chunk.example[training] * texts + chunk.text[training])
+        shown = _distinct(chunk.example[training] * texts + chunk.text[training])
         example, text = np.divmod(shown, max(texts, 1))
         examples += np.bincount(text, minlength=texts)
-        shown = np.unique(cuts.member[example] * texts + text)
+        shown = _distinct(cuts.member[example] * texts + text)
         members += np.bincount(shown % max(texts, 1), minlength=texts)
     kept = np.flatnonzero(members >= minimum).tolist()
     kept.sort(key=lambda text: (-examples[text], trails.texts[text][1], trails.texts[text][0]))
@@ -321,11 +321,21 @@ class _Cells(NamedTuple):
     last: np.ndarray
 
 
+def _distinct(values: np.ndarray) -> np.ndarray:
+    # numpy's own `unique` hashes integers, which takes ten times as long as sorting them.
+    ordered = np.sort(values)
+    return ordered[_ends(ordered)]
+
+
+def _ends(ordered: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)])
+
+
 def _cells(example: np.ndarray, label: np.ndarray, labels: int) -> _Cells:
     cell = example * labels + label
     order = np.argsort(cell, kind="stable")
     ordered = cell[order]
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)])
+    ends = _ends(ordered)
     example, label = np.divmod(ordered[ends], labels)
     return _Cells(example, label, np.diff(ends, prepend=-1), order[ends])
 

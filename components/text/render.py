@@ -61,8 +61,12 @@ def entity_text(
     """
     if posting_label == "title":
         company = None
-    parts = (normalise(query or ""), company_word(company or ""), normalise(title or ""))
-    return " ".join(part for part in parts if part)
+    parts = (
+        normalise(query) if query else "",
+        company_word(company) if company else "",
+        normalise(title) if title else "",
+    )
+    return " ".join(filter(None, parts))
 
 
 def action_text(
