@@ -33,13 +33,3 @@ class FastTextConfig(Config):
     loss: Literal["softmax", "hs", "ns"] = "hs"
     subsampling: float = Field(default=1e-4, gt=0, le=1)
     threads: int = Field(default=2, ge=1, le=1024)
-
-
-class FloorsConfig(Config):
-    """How the floors without a learned vector rank labels.
-
-    Attributes:
-        neighbours: most similar labels kept per label by item-to-item co-occurrence.
-    """
-
-    neighbours: int = Field(default=200, ge=1)

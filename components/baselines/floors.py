@@ -58,7 +58,7 @@ def repeat(context: sp.csr_matrix, k: int, *, exclude: sp.csr_matrix | None = No
 
 
 def label_similarity(
-    context: sp.csr_matrix, labels: sp.csr_matrix, *, neighbours: int
+    context: sp.csr_matrix, labels: sp.csr_matrix, *, neighbours: int = 200
 ) -> sp.csr_matrix:
     """Measure how often label j is to be predicted where label i is in the past, as a cosine.
 

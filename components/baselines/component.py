@@ -1,0 +1,59 @@
+"""Kubeflow steps of the baselines room."""
+
+from kfp import dsl
+
+from components.image import TRAIN_IMAGE
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def learn_words(
+    sessions: dsl.Input[dsl.Dataset],
+    config: dict,
+    vertical: dict,
+    split: dict,
+    seed: int,
+    words: dsl.Output[dsl.Model],
+    entities: dsl.Output[dsl.Model],
+):
+    """Train fastText on everything members did, and on the entities they named."""
+    from pathlib import Path
+
+    from components.activity.config import SplitConfig, Vertical
+    from components.baselines.config import FastTextConfig
+    from components.baselines.fasttext import train_word_vectors
+
+    for sequence, model in (("action", words), ("entity", entities)):
+        train_word_vectors(
+            Path(sessions.path),
+            Path(model.path),
+            FastTextConfig(**config),
+            Vertical(**vertical),
+            sequence=sequence,
+            split=SplitConfig(**split),
+            seed=seed,
+        )
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def pool_words(
+    words: dsl.Input[dsl.Model],
+    sessions: dsl.Input[dsl.Dataset],
+    examples: dsl.Input[dsl.Dataset],
+    vectors: dsl.Output[dsl.Dataset],
+):
+    """Give each example's context the mean of its word vectors."""
+    from pathlib import Path
+
+    from components.baselines.fasttext import WordVectors, context_vectors
+    from components.encoder.vectors import save_vectors
+    from components.extreme.labels import Examples
+
+    table = Examples.open(Path(examples.path)).table
+    pooled = context_vectors(
+        WordVectors.load(Path(words.path)),
+        Path(sessions.path),
+        member_ids=table["member_id"],
+        first_session=table["first_session"],
+        context_end=table["context_end"],
+    )
+    save_vectors(Path(vectors.path), pooled, encoder="fastText")
