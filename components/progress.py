@@ -76,12 +76,14 @@ def _terminal_bar(description: str, total: float, done: float) -> Iterator[Bar]:
         TextColumn("{task.fields[figures]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as display:
-        task = display.add_task(description, total=total, completed=done, figures="")
+        task = display.add_task(description, total=total, figures="")
+        display.update(task, completed=done)
 
         class Terminal:
             def advance(self, amount: float = 1, **figures: float | str) -> None:
-                shown = {"figures": format_figures(figures)} if figures else {}
-                display.update(task, advance=amount, **shown)
+                display.update(task, advance=amount)
+                if figures:
+                    display.update(task, figures=format_figures(figures))
 
         yield Terminal()
 
