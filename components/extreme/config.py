@@ -38,25 +38,25 @@ class ExamplesConfig(Config):
 class SliceConfig(Config):
     """How Slice finds hard negatives, trains its classifiers and predicts."""
 
-    neighbours: int = Field(100, ge=1, le=10_000)
+    neighbours: int = Field(default=100, ge=1, le=10_000)
     """Labels on a shortlist, per training point and per prediction; the paper's num_nbrs is 300."""
     index: Literal["auto", "exact", "hnsw"] = "auto"
     """How the nearest centroids are found; `auto` is exact for up to `exact_labels` labels."""
-    exact_labels: int = Field(50_000, ge=0)
+    exact_labels: int = Field(default=50_000, ge=0)
     """Most labels for which `auto` searches exactly."""
-    hnsw_links: int = Field(32, ge=2, le=512)
+    hnsw_links: int = Field(default=32, ge=2, le=512)
     """Links per label in the HNSW graph; the paper's M is 100."""
-    hnsw_build_width: int = Field(64, ge=1)
+    hnsw_build_width: int = Field(default=64, ge=1)
     """Candidates kept while the graph is built; the paper's efConstruction is 300."""
-    hnsw_search_width: int = Field(128, ge=1)
+    hnsw_search_width: int = Field(default=128, ge=1)
     """Candidates kept while the graph is searched; the paper's efSearch is 300."""
-    cost: float = Field(1.0, gt=0)
+    cost: float = Field(default=1.0, gt=0)
     """C of the squared-hinge loss: higher fits the training points more closely."""
-    rounds: int = Field(20, ge=1)
+    rounds: int = Field(default=20, ge=1)
     """Most passes of coordinate descent over a label's points."""
-    tolerance: float = Field(0.1, gt=0)
+    tolerance: float = Field(default=0.1, gt=0)
     """Largest projected gradient at which a label counts as solved."""
-    weight_threshold: float = Field(1e-6, ge=0)
+    weight_threshold: float = Field(default=1e-6, ge=0)
     """Weights smaller than this in magnitude are set to 0, as in the paper."""
     weights: Literal["float16", "float32"] = "float16"
     """Precision in which weights are kept."""
