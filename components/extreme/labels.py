@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from components.activity.config import SplitConfig, Vertical
-from components.activity.split import member_split
+from components.activity.split import TEST, TRAIN, VALIDATION, member_split
 from components.extreme.config import ExamplesConfig
 from components.extreme.errors import ExtremeError
 from components.extreme.trails import Trails, read_trails
@@ -30,7 +30,7 @@ from components.files import whole_directory
 from components.progress import progress
 from components.text.ragged import ragged_positions
 
-SPLITS = {"train": 0, "validation": 1, "test": 2}
+SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 DATASETS = ("D1", "D1-new", "D2", "D3")
 EXAMPLES, LABELS = "examples.parquet", "labels.parquet"
 MATRICES = ("context", "context_counts", "target")
@@ -203,7 +203,7 @@ def cut_trails(sessions: np.ndarray, sides: np.ndarray, config: ExamplesConfig) 
         member = np.arange(len(sessions))
         return Cuts(member, np.zeros_like(member), last_cut, sessions)
     earlier = np.maximum(0, last_cut - windows.minimum_context) // windows.stride
-    earlier[sides != SPLITS["train"]] = 0
+    earlier[sides != TRAIN] = 0
     member = np.repeat(np.arange(len(sessions)), earlier + 1)
     order = ragged_positions(np.zeros_like(earlier), earlier + 1)
     back = np.repeat(earlier, earlier + 1) - order
@@ -216,7 +216,7 @@ def cut_trails(sessions: np.ndarray, sides: np.ndarray, config: ExamplesConfig) 
     end = np.where(back == 0, sessions[member], np.minimum(cut + length, sessions[member]))
     first = np.zeros_like(cut)
     if windows.maximum_context is not None:
-        is_windowed = sides[member] == SPLITS["train"]
+        is_windowed = sides[member] == TRAIN
         first[is_windowed] = np.maximum(0, cut - windows.maximum_context)[is_windowed]
     return Cuts(member, first, cut, end)
 
@@ -243,7 +243,7 @@ def _choose_labels(
     members = np.zeros(texts, dtype=np.int64)
     examples = np.zeros(texts, dtype=np.int64)
     for chunk in _chunks(trails, cuts, "choose labels"):
-        training = sides[cuts.member[chunk.example]] == SPLITS["train"]
+        training = sides[cuts.member[chunk.example]] == TRAIN
         shown = _distinct(chunk.example[training] * texts + chunk.text[training])
         example, text = np.divmod(shown, max(texts, 1))
         examples += np.bincount(text, minlength=texts)

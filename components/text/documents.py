@@ -120,10 +120,9 @@ class Tokens:
             TextError: a file is missing, unreadable, or not of the size that was written.
         """
         try:
-            manifest = json.loads((directory / MANIFEST).read_text())
-        except (OSError, ValueError) as error:
-            raise TextError(f"{directory / MANIFEST}: no readable manifest: {error}") from error
-        return cls(directory, manifest)
+            return cls(directory, json.loads((directory / MANIFEST).read_text()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TextError(f"{directory / MANIFEST}: no readable manifest: {error!r}") from error
 
     def verify(self) -> None:
         """Read every file again and compare it with its checksum.

@@ -46,25 +46,36 @@ def whole_member_batches(part: Path, columns: list[str], *, rows: int) -> Iterat
         TextError: the file cannot be read or its members are not sorted.
     """
     held: list[pa.RecordBatch] = []
-    try:
-        for batch in pq.ParquetFile(part).iter_batches(rows, columns=columns):
-            if not batch.num_rows:
-                continue
-            starts = run_starts(batch.column("member_id"))
-            members = batch.column("member_id").take(pa.array(starts))
-            last = held[-1].column("member_id")[-1].as_py() if held else ""
-            _check_ascending(part, last, members)
-            if len(members) == 1 and members[0].as_py() == last:
-                held.append(batch)
-                continue
-            cut = int(starts[-1])
-            if held or cut:
-                yield pa.concat_batches([*held, batch.slice(0, cut)])
-            held = [batch.slice(cut)]
-    except (OSError, pa.ArrowException) as error:
-        raise TextError(f"{part}: cannot be read: {error}") from error
+    for batch in read_batches(part, columns, rows=rows):
+        starts = run_starts(batch.column("member_id"))
+        members = batch.column("member_id").take(pa.array(starts))
+        last = held[-1].column("member_id")[-1].as_py() if held else ""
+        _check_ascending(part, last, members)
+        if len(members) == 1 and members[0].as_py() == last:
+            held.append(batch)
+            continue
+        cut = int(starts[-1])
+        if held or cut:
+            yield pa.concat_batches([*held, batch.slice(0, cut)])
+        held = [batch.slice(cut)]
     if held:
         yield pa.concat_batches(held)
+
+
+def read_batches(part: Path, columns: list[str], *, rows: int) -> Iterator[pa.RecordBatch]:
+    """Read a Parquet file in batches of at most `rows` rows, none empty.
+
+    Raises:
+        TextError: the file cannot be read or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(part) as file:
+            missing = sorted(set(columns) - set(file.schema_arrow.names))
+            if missing:
+                raise TextError(f"{part}: has no column {missing[0]!r}")
+            yield from (batch for batch in file.iter_batches(rows, columns=columns) if len(batch))
+    except (OSError, pa.ArrowException) as error:
+        raise TextError(f"{part}: cannot be read: {error}") from error
 
 
 def _check_ascending(part: Path, last: str, members: pa.Array) -> None:

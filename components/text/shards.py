@@ -23,10 +23,10 @@ MEMBER_SCHEMA = pa.schema([pa.field("member_id", pa.string(), nullable=False)])
 
 
 class ArrayFile:
-    """A one-dimensional .npy file that grows while it is written."""
+    """A one-dimensional .npy file that grows while it is written; leaving it enters its length."""
 
     def __init__(self, path: Path, dtype: type[np.signedinteger]):
-        self._dtype, self._length = np.dtype(dtype), 0
+        self.path, self._dtype, self._length = path, np.dtype(dtype), 0
         self._file = path.open("wb")
         self._write_header()
 
@@ -39,10 +39,11 @@ class ArrayFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type | None, *error: object) -> None:
         with self._file:
-            self._file.seek(0)
-            self._write_header()
+            if kind is None:
+                self._file.seek(0)
+                self._write_header()
 
     def _write_header(self) -> None:
         # numpy pads the header so that the first axis can grow without moving the data.

@@ -18,15 +18,15 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from components.activity.config import SplitConfig, Vertical
-from components.activity.split import member_split
+from components.activity.split import TRAIN, member_split
 from components.files import whole_directory
 from components.progress import progress
 from components.text.config import TextConfig
 from components.text.errors import TextError
+from components.text.ragged import read_batches
 from components.text.render import company_word, normalise
 
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
@@ -74,12 +74,13 @@ class Vocabulary:
         """
         try:
             about = json.loads((directory / ABOUT_FILE).read_text())
+            actions, written = about["actions"], about["hash"]
             content = (directory / TOKENIZER_FILE).read_bytes()
-        except (OSError, ValueError) as error:
-            raise TextError(f"{directory}: no readable vocabulary: {error}") from error
-        if _digest(content) != about["hash"]:
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TextError(f"{directory}: no readable vocabulary: {error!r}") from error
+        if _digest(content) != written:
             raise TextError(f"{directory / TOKENIZER_FILE}: damaged, its checksum does not match")
-        return cls(Tokenizer.from_buffer(content), about["actions"], about["hash"])
+        return cls(Tokenizer.from_buffer(content), actions, written)
 
     def action_id(self, action: str) -> int:
         """Return the id of an action type.
@@ -165,9 +166,7 @@ def count_words(
     counts: Counter[str] = Counter()
     with progress("count words", total=len(parts)) as bar:
         for part in parts:
-            for batch in pq.ParquetFile(part).iter_batches(
-                config.batch_rows, columns=["member_id", *columns]
-            ):
+            for batch in read_batches(part, ["member_id", *columns], rows=config.batch_rows):
                 training = _of_training_members(batch, split, seed)
                 for column in columns:
                     _count(training.column(column), RENDERERS[column], counts)
@@ -192,7 +191,7 @@ def _of_training_members(batch: pa.RecordBatch, split: SplitConfig, seed: int) -
     sides = member_split(
         members.dictionary.to_pylist(), seed=seed, validation=split.validation, test=split.test
     )
-    return batch.filter(pa.array(sides[members.indices.to_numpy()] == 0))
+    return batch.filter(pa.array(sides[members.indices.to_numpy()] == TRAIN))
 
 
 def _count(column: pa.Array, render: Callable[[str], str], counts: Counter[str]) -> None:

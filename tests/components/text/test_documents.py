@@ -4,17 +4,19 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from components.activity.split import member_split
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.activity.config import JOBS, SplitConfig
+from components.activity.split import member_split
 from components.text import tokeniser
 from components.text.config import TextConfig
 from components.text.documents import Tokens, write_tokens
 from components.text.errors import TextError
 from components.text.render import action_text
+from components.text.shards import ArrayFile
 from components.text.vocabulary import Vocabulary, train_vocabulary
 
 EVERYBODY = SplitConfig(validation=0, test=0)
@@ -217,6 +219,47 @@ def test_a_flipped_bit_is_found_by_the_full_check(tokenise, tmp_path):
         Tokens.open(tmp_path / "tokens").verify()
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"vocabulary": "x", "sequence": "action"}'])
+def test_a_damaged_manifest_is_named(tokenise, tmp_path, content):
+    tokenise(ANN)
+    (tmp_path / "tokens/manifest.json").write_text(content)
+    with pytest.raises(TextError, match=r"manifest\.json: no readable manifest"):
+        Tokens.open(tmp_path / "tokens")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_interrupted_run_leaves_the_tokens_of_the_one_before(
+    tokenise, write_parts, vocabulary, tmp_path, monkeypatch, error
+):
+    tokenise(ANN)
+    later = write_parts(ANN, CY, name="later")
+    append = ArrayFile.append
+
+    def fails_in_the_second_shard(self, values):
+        if "shard-00001" in str(self.path):
+            raise error
+        append(self, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrayFile, "append", fails_in_the_second_shard)
+        with pytest.raises(type(error) if isinstance(error, OSError) else error):
+            write_tokens(later, vocabulary, tmp_path / "tokens", CONFIG, split=EVERYBODY, seed=0)
+    assert Tokens.open(tmp_path / "tokens").members == 1
+
+    write_tokens(later, vocabulary, tmp_path / "tokens", CONFIG, split=EVERYBODY, seed=0)
+    assert Tokens.open(tmp_path / "tokens").members == 2
+    assert sorted(path.name for path in tmp_path.iterdir() if "tokens" in path.name) == [
+        "sessions of tokens",
+        "tokens",
+    ]
+
+
+def test_a_query_of_100_000_characters_takes_no_more_than_a_line(tokenise):
+    pasted = "data engineer " * 7_500
+    tokens = tokenise([("ann", 1, "JOB_SEARCH", pasted)])
+    assert 50 < len(tokens.document(0)) < 512
+
+
 def test_a_directory_without_tokens_is_named(tmp_path):
     with pytest.raises(TextError, match="no readable manifest"):
         Tokens.open(tmp_path)
@@ -253,6 +296,14 @@ def test_unusable_sessions_are_refused_by_file_and_nothing_is_written(
     with pytest.raises(TextError, match=rf"part-00001\.parquet: {message}"):
         tokenise(BOB, rows, config=config)
     assert not (tmp_path / "tokens").exists()
+
+
+def test_a_part_without_a_column_is_named(write_parts, vocabulary, tmp_path):
+    sessions = write_parts(ANN)
+    part = sessions / "part-00000.parquet"
+    pq.write_table(pq.read_table(part).drop_columns("title"), part)
+    with pytest.raises(TextError, match=r"part-00000\.parquet: has no column 'title'"):
+        write_tokens(sessions, vocabulary, tmp_path / "t", CONFIG, split=EVERYBODY, seed=0)
 
 
 def test_a_damaged_part_is_named(write_parts, vocabulary, tmp_path):

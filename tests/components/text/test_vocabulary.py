@@ -7,12 +7,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from components.activity.split import member_split
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from components.activity.config import JOBS, SplitConfig, Vertical
+from components.activity.split import member_split
 from components.text.config import TextConfig
 from components.text.errors import TextError
 from components.text.render import action_text, entity_text, normalise
@@ -174,6 +174,13 @@ def test_a_damaged_file_is_named(vocabulary, tmp_path):
         Vocabulary.load(tmp_path / "v")
     with pytest.raises(TextError, match="no readable vocabulary"):
         Vocabulary.load(tmp_path / "absent")
+
+
+def test_a_damaged_part_is_named(write_parts, tmp_path):
+    sessions = write_parts(ROWS)
+    (sessions / "part-00000.parquet").write_bytes(b"not parquet")
+    with pytest.raises(TextError, match=r"part-00000\.parquet: cannot be read"):
+        train(sessions, tmp_path / "v")
 
 
 def test_an_unknown_action_is_named(vocabulary):
