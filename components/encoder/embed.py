@@ -1,0 +1,230 @@
+"""Activity vectors: what an encoder makes of a member's most recent chunks.
+
+A document's chunks are its closed chunks, 511 subwords each from the document's start, and the
+newest one, which ends at the last subword and is what fine-tuning saw. Closed chunks never change,
+so their vectors are kept under the hash of their subwords: a day costs what was active that day.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from components.encoder.batching import contexts, pack
+from components.encoder.config import EmbedConfig, Pooling
+from components.encoder.device import autocast, pick_device, product_dtype
+from components.encoder.model import pooled_layers
+from components.encoder.vectors import MemberVectors, save_member_vectors, save_vectors
+from components.encoder.weights import StoredEncoder, load_encoder
+from components.extreme.labels import Examples
+from components.progress import progress
+from components.text.documents import Tokens
+from components.text.vocabulary import Vocabulary
+
+TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 131_072}
+DOCUMENTS_AT_ONCE = 2048
+
+logger = logging.getLogger(__name__)
+
+
+class Embedder:
+    """An encoder ready to turn documents into vectors.
+
+    Attributes:
+        vocabulary: of the ids it takes.
+        dimension: of the vectors.
+        version: of the encoder; vectors of another version are not comparable.
+    """
+
+    def __init__(self, stored: StoredEncoder, config: EmbedConfig):
+        pooling = stored.pooling or config.pooling
+        self.vocabulary: Vocabulary = stored.vocabulary
+        self.version = f"{stored.version}-{pooling}"
+        self.dimension = pooled_layers(stored.bert.config, pooling) * stored.bert.config.hidden
+        self._limit = stored.bert.config.max_tokens - 1
+        self._chunks = config.chunks
+        self._encode = _engine(stored, pooling, config)
+
+    @classmethod
+    def load(cls, directory: Path, config: EmbedConfig | None = None) -> Self:
+        """Open an encoder directory.
+
+        Raises:
+            EncoderError: a file is missing or damaged; names it.
+        """
+        return cls(load_encoder(directory), config or EmbedConfig())
+
+    def embed(self, documents: Sequence[np.ndarray]) -> np.ndarray:
+        """Return float32[n, d], the activity vector of each document.
+
+        A document without subwords (a member with nothing to read) gets the zero vector.
+
+        Args:
+            documents: int32 subwords, without [CLS].
+
+        Source: paper, section 5.1: the mean of the vectors of the 5 most recent chunks.
+        """
+        return self.embed_reusing(documents, {})
+
+    def embed_reusing(
+        self, documents: Sequence[np.ndarray], known: dict[bytes, np.ndarray]
+    ) -> np.ndarray:
+        """Embed documents, taking closed chunks' vectors from `known` and adding new ones to it.
+
+        Args:
+            documents: int32 subwords, without [CLS].
+            known: float32[d] of closed chunks by `chunk_key`.
+        """
+        owners, chunks, keys = [], [], []
+        for row, document in enumerate(documents):
+            for chunk, closed in recent_chunks(document, self._limit, self._chunks):
+                owners.append(row)
+                chunks.append(chunk)
+                keys.append(chunk_key(chunk) if closed else None)
+        todo = [i for i, key in enumerate(keys) if key is None or key not in known]
+        vectors = np.zeros((len(chunks), self.dimension), np.float32)
+        vectors[todo] = self._encode([chunks[i] for i in todo])
+        fresh = set(todo)
+        for i, key in enumerate(keys):
+            if key is not None:
+                if i in fresh:
+                    known[key] = vectors[i]
+                else:
+                    vectors[i] = known[key]
+        counts = np.bincount(np.array(owners, np.int64), minlength=len(documents))
+        result = np.zeros((len(documents), self.dimension), np.float32)
+        np.add.at(result, owners, vectors)
+        return result / np.maximum(counts, 1)[:, None].astype(np.float32)
+
+    def closed_keys(self, documents: Sequence[np.ndarray]) -> tuple[list[bytes], int]:
+        """Return the keys of the documents' closed chunks and the number of newest chunks."""
+        recent = [recent_chunks(document, self._limit, self._chunks) for document in documents]
+        closed = [chunk_key(chunk) for own in recent for chunk, is_closed in own if is_closed]
+        return closed, sum(1 for own in recent if own)
+
+
+def recent_chunks(document: np.ndarray, limit: int, count: int) -> list[tuple[np.ndarray, bool]]:
+    """Return the most recent chunks of a document, newest first, each with whether it is closed."""
+    if not len(document):
+        return []
+    chunks = [(document[-limit:], False)]
+    closed = (len(document) - 1) // limit  # a full chunk at the very end is the newest one
+    for number in range(closed - 1, max(-1, closed - count), -1):
+        chunks.append((document[number * limit : (number + 1) * limit], True))
+    return chunks
+
+
+def chunk_key(chunk: np.ndarray) -> bytes:
+    """Return the 16 bytes under which a closed chunk's vector is kept."""
+    content = np.ascontiguousarray(chunk, np.int32)
+    return hashlib.blake2b(content.tobytes(), digest_size=16).digest()
+
+
+def embed_examples(
+    encoder: Path, tokens: Path, examples: Path, target: Path, *, config: EmbedConfig
+) -> None:
+    """Write the vector of every example's context, row by row.
+
+    Args:
+        encoder: directory written by `pretrain` or `finetune`.
+        tokens: directory written by `write_tokens`.
+        examples: directory written by `build_examples`.
+        target: vectors directory to write.
+        config: how.
+    """
+    embedder = Embedder.load(encoder, config)
+    data = Examples.open(examples)
+    context = contexts(Tokens.open(tokens), data, limit=None)
+    vectors = np.empty((len(data.table["split"]), embedder.dimension), np.float32)
+    with progress("embed", total=len(vectors)) as bar:
+        for start in range(0, len(vectors), DOCUMENTS_AT_ONCE):
+            rows = range(start, min(start + DOCUMENTS_AT_ONCE, len(vectors)))
+            vectors[start : rows.stop] = embedder.embed([context(row) for row in rows])
+            bar.advance(len(rows))
+    save_vectors(target, vectors, encoder=embedder.version)
+
+
+def embed_members(
+    encoder: Path, tokens: Path, target: Path, *, config: EmbedConfig, previous: Path | None
+) -> dict[str, int]:
+    """Write the activity vector of every member, re-encoding only what changed since `previous`.
+
+    Args:
+        encoder: directory written by `finetune`.
+        tokens: directory written by `write_tokens`.
+        target: member vectors directory to write.
+        config: how.
+        previous: what an earlier call wrote; another encoder's is not used.
+
+    Returns:
+        {"members", "chunks": chunks that vectors were made of, "encoded": those encoded anew}.
+    """
+    embedder = Embedder.load(encoder, config)
+    corpus = Tokens.open(tokens)
+    known = _known_chunks(previous, embedder)
+    kept: dict[bytes, np.ndarray] = {}
+    vectors = np.empty((corpus.members, embedder.dimension), np.float32)
+    chunks = encoded = 0
+    with progress("embed members", total=corpus.members) as bar:
+        for start in range(0, corpus.members, DOCUMENTS_AT_ONCE):
+            rows = range(start, min(start + DOCUMENTS_AT_ONCE, corpus.members))
+            documents = [corpus.document(row) for row in rows]
+            own, newest = embedder.closed_keys(documents)
+            reusable = {key: known[key] for key in own if key in known}
+            encoded += newest + len(own) - len(reusable)
+            chunks += newest + len(own)
+            vectors[start : rows.stop] = embedder.embed_reusing(documents, reusable)
+            kept |= reusable
+            bar.advance(len(rows))
+    save_member_vectors(target, MemberVectors(corpus.member_ids, vectors, kept, embedder.version))
+    logger.info("vectors members=%d chunks=%d encoded=%d", corpus.members, chunks, encoded)
+    return {"members": corpus.members, "chunks": chunks, "encoded": encoded}
+
+
+def _known_chunks(previous: Path | None, embedder: Embedder) -> dict[bytes, np.ndarray]:
+    if previous is None:
+        return {}
+    before = MemberVectors.open(previous)
+    return before.closed if before.encoder == embedder.version else {}
+
+
+Encode = Callable[[Sequence[np.ndarray]], np.ndarray]
+
+
+def _engine(stored: StoredEncoder, pooling: Pooling, config: EmbedConfig) -> Encode:
+    device = pick_device()
+    return _torch_engine(stored, pooling, device)
+
+
+def _torch_engine(stored: StoredEncoder, pooling: Pooling, device: torch.device) -> Encode:
+    bert, cls = stored.bert.to(device), stored.vocabulary.cls
+    dtype = product_dtype(device, "auto")
+
+    @torch.inference_mode()
+    def encode(chunks: Sequence[np.ndarray]) -> np.ndarray:
+        width = pooled_layers(bert.config, pooling) * bert.config.hidden
+        vectors = np.empty((len(chunks), width), np.float32)
+        for rows in _batches(chunks, TOKENS_AT_ONCE[device.type]):
+            packed = pack([chunks[row] for row in rows], cls).to(device)
+            with autocast(device, dtype):
+                vectors[rows] = bert.pooled(packed, pooling).cpu().numpy()
+        return vectors
+
+    return encode
+
+
+def _batches(chunks: Sequence[np.ndarray], most: int) -> list[list[int]]:
+    """Group chunks of like length, up to `most` subwords together."""
+    batches: list[list[int]] = []
+    room = 0
+    for row in sorted(range(len(chunks)), key=lambda row: len(chunks[row])):
+        if len(chunks[row]) + 1 > room:
+            batches.append([])
+            room = most
+        batches[-1].append(row)
+        room -= len(chunks[row]) + 1
+    return batches

@@ -1,0 +1,94 @@
+"""Vectors on disk: one row per example, or one per member with the chunks they were made of."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+
+from components.encoder.errors import EncoderError
+from components.files import whole_directory
+
+VECTORS, ABOUT = "vectors.npy", "vectors.json"
+MEMBERS, CHUNK_KEYS, CHUNK_VECTORS = "members.arrow", "chunk_keys.npy", "chunk_vectors.npy"
+
+
+def save_vectors(target: Path, vectors: np.ndarray, **about: str | int | float) -> None:
+    """Write vectors and what made them, all or nothing.
+
+    Args:
+        target: directory to write.
+        vectors: float32[n, d].
+        about: facts to keep beside them, the encoder's version among them.
+    """
+    with whole_directory(target) as directory:
+        _write(directory, vectors, about)
+
+
+def load_vectors(directory: Path) -> np.ndarray:
+    """Map float32[n, d] written by `save_vectors`.
+
+    Raises:
+        EncoderError: the file is missing or damaged; names it.
+    """
+    path = directory / VECTORS
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"{path}: missing or damaged: {error}") from error
+
+
+class MemberVectors(NamedTuple):
+    """Every member's activity vector.
+
+    Attributes:
+        member_ids: string array[n].
+        vectors: float32[n, d].
+        closed: float32[d] of the closed chunks the vectors were made of, by `chunk_key`.
+        encoder: version of the encoder.
+    """
+
+    member_ids: pa.Array | pa.ChunkedArray
+    vectors: np.ndarray
+    closed: dict[bytes, np.ndarray]
+    encoder: str
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Map what `save_member_vectors` wrote.
+
+        Raises:
+            EncoderError: a file is missing or damaged; names it.
+        """
+        vectors = load_vectors(directory)
+        try:
+            about = json.loads((directory / ABOUT).read_text())
+            members = feather.read_table(directory / MEMBERS)["member_id"]
+            keys = np.load(directory / CHUNK_KEYS)
+            chunks = np.load(directory / CHUNK_VECTORS, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise EncoderError(f"{directory}: not readable as member vectors: {error}") from error
+        closed = dict(zip((key.tobytes() for key in keys), chunks, strict=True))
+        return cls(members, vectors, closed, about["encoder"])
+
+
+def save_member_vectors(target: Path, content: MemberVectors) -> None:
+    """Write member vectors, all or nothing."""
+    dimension = content.vectors.shape[1]
+    keys = np.frombuffer(b"".join(content.closed), np.uint8).reshape(-1, 16)
+    chunks = np.array(list(content.closed.values()), np.float32).reshape(-1, dimension)
+    with whole_directory(target) as directory:
+        _write(directory, content.vectors, {"encoder": content.encoder})
+        feather.write_feather(pa.table({"member_id": content.member_ids}), directory / MEMBERS)
+        np.save(directory / CHUNK_KEYS, keys)
+        np.save(directory / CHUNK_VECTORS, chunks)
+
+
+def _write(directory: Path, vectors: np.ndarray, about: dict) -> None:
+    if vectors.dtype != np.float32 or vectors.ndim != 2:
+        raise EncoderError(f"vectors must be float32[n, d], not {vectors.dtype}{vectors.shape}")
+    np.save(directory / VECTORS, vectors)
+    about = {**about, "count": vectors.shape[0], "dimension": vectors.shape[1]}
+    (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
