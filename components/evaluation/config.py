@@ -12,6 +12,7 @@ class EvaluationConfig(Config):
         shown: suggestions a surface shows; repeats and grades are taken over these.
         depth: suggestions per member that suggestion coverage counts (the paper: 100).
         members: most test members evaluated; a random draw of more.
+        graded: most test members whose suggestions are graded.
         resamples: draws of members for the confidence interval of a difference in precision.
         propensity_a: A of the propensity model of Jain et al., for labels in general.
         propensity_b: B of the same model.
@@ -21,6 +22,7 @@ class EvaluationConfig(Config):
     shown: int = Field(default=5, ge=1, le=100)
     depth: int = Field(default=100, ge=5, le=1000)
     members: int = Field(default=100_000, ge=1)
+    graded: int = Field(default=5000, ge=1)
     resamples: int = Field(default=1000, ge=1, le=100_000)
     propensity_a: float = Field(default=0.55, gt=0)
     propensity_b: float = Field(default=1.5, ge=0)

@@ -41,6 +41,9 @@ METHODS = (
 OURS = "BERT_FT+Slice"
 GRADES = ("perfect", "good", "fair", "bad")
 CUTOFFS = (1, 3, 5)
+TRAINED_ON = {"D1": "D1", "D1-new": "D1-new", "D2": "D2", "D3": "D2"}
+"""Whose labels a method learns before it is measured on a data set."""
+
 ROWS_AT_ONCE = 512
 
 NOTES = {
@@ -80,7 +83,7 @@ def evaluate(
     Args:
         examples: contexts, labels and the split.
         predictors: method to predictor or, for a method trained on each data set, to its predictor
-            per data set; a data set that is missing there is not evaluated.
+            per data set; the predictor for D2 serves D3 too, and what is missing is not measured.
         target: JSON file to write.
         config: cut-offs and sizes.
         entity_vectors: of the labels, float32 [L, d], for Semantic-Similarity.
@@ -149,7 +152,7 @@ class _Measures(NamedTuple):
         if len(rows) > config.members:
             drawn = np.random.default_rng(seed).choice(len(rows), config.members, replace=False)
             rows, truth = rows[np.sort(drawn)], truth[np.sort(drawn)]
-        training, labels = examples.select(dataset, "train")
+        training, labels = examples.select(TRAINED_ON[dataset], "train")
         propensity = propensities(
             np.bincount(labels.indices, minlength=labels.shape[1]),
             max(1, len(training)),
@@ -176,8 +179,10 @@ class _Measures(NamedTuple):
         row["n"] = len(self.rows)
         if self.grader is not None:
             members = self.examples.table["member_id"][self.rows]
-            grades = self.grader(members, labels[:, : self.config.shown])
-            row |= grade_shares(grades, GRADES)
+            graded = slice(self.config.graded)
+            row |= grade_shares(
+                self.grader(members[graded], labels[graded, : self.config.shown]), GRADES
+            )
         return row
 
     def frequency(self, labels: NDArray[np.int32], method: str) -> list[dict]:
@@ -202,12 +207,15 @@ def _methods(
     predictors: Mapping[str, Predictor | Mapping[str, Predictor]],
     dataset: str,
 ) -> dict[str, Predictor]:
-    found = floor_predictors(examples, dataset)
+    trained_on = TRAINED_ON[dataset]
+    found = floor_predictors(examples, trained_on)
     for method, predictor in predictors.items():
         if not isinstance(predictor, Mapping):
             found[method] = predictor
         elif dataset in predictor:
             found[method] = predictor[dataset]
+        elif trained_on in predictor:
+            found[method] = predictor[trained_on]
     known = {method: place for place, method in enumerate(METHODS)}
     return dict(sorted(found.items(), key=lambda item: known.get(item[0], len(known))))
 
