@@ -1,0 +1,52 @@
+# The verbs of the project. `make run` and `make test` install what they need into .venv first.
+PYTHON ?= python3.11
+RECIPE ?= quickstart
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --prefer-binary --constraint constraints.txt
+# Published for Keras 2 and TensorFlow's own package name, so their declared needs are not followed.
+TENSORFLOW_RANKING := tensorflow-ranking tensorflow-serving-api tf-keras
+
+.PHONY: run test check bench report pins clean
+
+run: $(VENV)/run.stamp  ## The main job: from raw actions to suggested searches. RECIPE=shopping for retail.
+	$(BIN)/intent run --recipe $(RECIPE)
+
+report: $(VENV)/run.stamp  ## Print the last run's tables.
+	$(BIN)/intent report
+
+test: $(VENV)/test.stamp  ## Every test.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/test.stamp  ## Style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/test.stamp  ## Ours and the peers side by side. ONLY=slice for one of them.
+	$(BIN)/python -m benchmarks $(ONLY)
+
+pins: $(VENV)/test.stamp  ## Write constraints.txt from what is installed.
+	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:  ## Remove the environment and every run.
+	rm -rf $(VENV) runs
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	$(call environment)
+	@echo "Installing Intent Store into $(VENV), once (3 to 5 minutes)..."
+	$(PIP) --editable .
+	$(PIP) --no-deps $(TENSORFLOW_RANKING)
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp
+	@echo "Installing what the tests need into $(VENV), once..."
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# An environment of another Python, or one without pip, is built anew; a sound one is kept.
+define environment
+@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	|| $(PYTHON) -m venv --clear $(VENV)
+endef
