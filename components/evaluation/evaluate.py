@@ -49,10 +49,10 @@ ROWS_AT_ONCE = 512
 NOTES = {
     "D1": "Labels of the last 20% of a member's sessions; nothing is excluded from the ranking.",
     "D1-new": "Those labels of D1 that the member's past does not hold, as under “suggested job "
-    "searches”: every method's past labels are excluded before ranking, so that `repeat` has "
+    "searches”: every method's past labels are excluded before ranking, so that repeating has "
     "nothing to say.",
     "D2": "Labels of all sessions. They hold the context's own entities, so repeating these is "
-    "right nearly always, by construction: read a score here beside that of `repeat`.",
+    "right nearly always, by construction: read a score here beside that of “repeat”.",
     "D3": "Members who never searched, and the labels of all their sessions.",
 }
 

@@ -29,7 +29,7 @@ OTHER_COLOUR = "#9aa0a6"
 FEWEST_ON_A_MAP = 20
 NEIGHBOURS = 10
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.edgecolor": SOFT,
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -104,7 +104,7 @@ def frequency_curves(
         axes,
     ):
         for row, dataset in zip(axes, datasets, strict=True):
-            own = [band for band in bands if band["dataset"] == dataset]
+            own = _of_methods_that_suggest(bands, dataset)
             for axis, (key, title) in zip(row, figures.items(), strict=True):
                 for method in _methods(own):
                     line = [band for band in own if band["method"] == method]
@@ -128,18 +128,19 @@ def coverage_and_precision(rows: Sequence[Mapping[str, Any]], datasets: Sequence
         rows: of the table `query_recommendation`.
         datasets: a panel each.
     """
-    with _figure("coverage", len(datasets), height=3.2) as (figure, axes):
+    with _figure("coverage", len(datasets), height=3.4) as (figure, axes):
         for axis, dataset in zip(axes[0], datasets, strict=True):
-            own = [row for row in rows if row["dataset"] == dataset]
+            own = [row for row in rows if row["dataset"] == dataset and row["coverage"] > 0]
             for row in own:
                 method = row["method"]
                 colour = _line(method)["color"]
                 size = 70 if method == OURS else 36
-                axis.scatter(row["coverage"], row["p@1"], s=size, color=colour, zorder=3)
-            _place_labels(axis, own)
+                axis.scatter(
+                    row["coverage"], row["p@1"], s=size, color=colour, zorder=3, label=method
+                )
             axis.set(title=dataset, xlabel="suggestion coverage", ylim=(0, None), xlim=(0, None))
-            axis.margins(0.12)
         axes[0][0].set_ylabel("precision at 1")
+        _legend_below(figure, axes[0][0])
         return _svg(figure, "coverage")
 
 
@@ -188,7 +189,7 @@ def same_group_by_chance(groups: Sequence[str]) -> float:
     return float((counts * (counts - 1)).sum() / (len(groups) * (len(groups) - 1)))
 
 
-def _project(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
+def _project(vectors: NDArray[np.float32], seed: int) -> NDArray[np.floating]:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
@@ -209,7 +210,7 @@ def _neighbours_alike(vectors: NDArray[np.float32], groups: NDArray) -> float:
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms > 0, norms, 1)
+    return np.asarray(vectors / np.where(norms > 0, norms, 1), np.float32)
 
 
 def _group_colours(groups: Sequence[str] | None, members: int) -> tuple[dict[str, str], NDArray]:
@@ -229,6 +230,14 @@ def _methods(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(row["method"] for row in rows))
 
 
+def _of_methods_that_suggest(
+    bands: Sequence[Mapping[str, Any]], dataset: str
+) -> list[Mapping[str, Any]]:
+    own = [band for band in bands if band["dataset"] == dataset]
+    speaking = {band["method"] for band in own if band["suggested"] > 0}
+    return [band for band in own if band["method"] in speaking]
+
+
 def _line(method: str) -> dict[str, Any]:
     return {
         "label": method,
@@ -239,33 +248,18 @@ def _line(method: str) -> dict[str, Any]:
     }
 
 
-def _place_labels(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the methods' names beside their points, moved apart where they would overlap."""
-    highest = max([row["p@1"] for row in rows], default=0) or 1
-    widest = max([row["coverage"] for row in rows], default=0) or 1
-    step = highest / 14
-    taken: list[tuple[float, float]] = []
-    for row in sorted(rows, key=lambda row: row["p@1"]):
-        x, y = row["coverage"], row["p@1"]
-        while any(abs(x - a) < widest * 0.45 and abs(y - b) < step for a, b in taken):
-            y += step / 4
-        taken.append((x, y))
-        left = x > widest * 0.6
-        axis.annotate(
-            row["method"],
-            (x, y),
-            xytext=(-7 if left else 7, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
-            fontsize=8.5,
-            fontweight="bold" if row["method"] == OURS else "normal",
-        )
-
-
 def _legend_below(figure: Any, axis: Any) -> None:
     handles, names = axis.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
+    columns = len(names) if len(names) <= len(METHODS) else 5
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=columns,
+        columnspacing=1.3,
+        handlelength=1.6,
+        handletextpad=0.5,
+    )
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from components.evaluation.tables import (
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
 TEMPLATE = "report.html.j2"
+SUGGESTION_TABLES = ("query_recommendation", "differences", "frequency")
 
 _IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 
@@ -46,7 +47,7 @@ class Trail(TypedDict):
     """A member's trail and what was suggested after it (Figure 2 and Table 4 of the paper).
 
     Attributes:
-        member: who it is.
+        member: who it is, as a heading: "Member m0042", "A visitor with three actions".
         sessions: rendered actions per session, such as `VIEW c_acme_inc data engineer`.
         suggestions: per surface, such as "Suggested job searches", best first.
         past: labels of the trail.
@@ -135,9 +136,7 @@ def write_report(
             for figure in session_figures
         ],
         other_tables={
-            name: rows
-            for name, rows in tables.items()
-            if name not in ("query_recommendation", "differences", "frequency") and rows
+            name: rows for name, rows in tables.items() if name not in SUGGESTION_TABLES and rows
         },
         series=range(len(METHODS)),
     )
@@ -146,38 +145,20 @@ def write_report(
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """Print the tables of a `report.json` in the shape of the paper's Tables 3 and 5."""
+    """Print the tables of a `report.json`, those of suggestions as the paper's Tables 3 and 5."""
+    for name, rows in report["tables"].items():
+        if rows and name not in SUGGESTION_TABLES:
+            _print_plain(name, rows, console)
     rows = report["tables"].get("query_recommendation", [])
-    if not rows:
-        console.print("The report has no suggestions to measure.")
-        return
-    table = Table(title=f"Suggested searches, {report['recipe']}", box=None, padding=(0, 1, 0, 0))
-    table.add_column("")
-    for heading in COLUMNS.values():
-        table.add_column(heading, justify="right")
-    for dataset in datasets_of(rows):
-        block = [row for row in rows if row["dataset"] == dataset]
-        members = block[0]["n"]
-        table.add_row(Text(f"{dataset}, {members:,} members", style="bold cyan"))
-        for row in block:
-            cells = [
-                Text(share(row[key]), style="bold" if is_best(row, block, key) else "")
-                for key in COLUMNS
-            ]
-            table.add_row(
-                f"  {row['method']}", *cells, style="dim" if row["method"] in FLOORS else ""
-            )
-    console.print(table)
-    _print_grades(graded(rows), console)
-    for dataset in ("D2", "D1-new"):
-        if dataset in datasets_of(rows):
-            console.print(Text(f"{dataset}: {NOTES[dataset]}", style="dim"))
+    if rows:
+        _print_suggestions(report["recipe"], rows, console)
+        _print_grades(graded(rows), console)
 
 
 def headline(rows: Sequence[Row]) -> list[dict[str, str]]:
     """Choose the figures that say most: ours beside the best floor and the network end to end."""
     found = []
-    for dataset, what in (("D1-new", "new searches"), ("D2", "searches of the whole trail")):
+    for dataset, what in (("D1-new", "what is new to the member"), ("D2", "the whole trail")):
         block = {row["method"]: row for row in rows if row["dataset"] == dataset}
         if OURS in block:
             floor = max((m for m in FLOORS if m in block), key=lambda m: block[m]["p@1"])
@@ -185,7 +166,7 @@ def headline(rows: Sequence[Row]) -> list[dict[str, str]]:
                 {
                     "figure": share(block[OURS]["p@1"]),
                     "name": f"precision at 1 on {what} ({dataset})",
-                    "beside": f"{floor} {share(block[floor]['p@1'])}",
+                    "beside": f"best floor: {floor} {share(block[floor]['p@1'])}",
                 }
             )
     block = {row["method"]: row for row in rows if row["dataset"] == "D2"}
@@ -194,7 +175,7 @@ def headline(rows: Sequence[Row]) -> list[dict[str, str]]:
             {
                 "figure": f"{block[OURS]['coverage']:.0%}",
                 "name": "of all labels are suggested to somebody (D2)",
-                "beside": f"BERT+e2e {block['BERT+e2e']['coverage']:.0%}",
+                "beside": f"trained end to end: {block['BERT+e2e']['coverage']:.0%}",
             }
         )
     block = {row["method"]: row for row in graded(rows)}
@@ -205,7 +186,7 @@ def headline(rows: Sequence[Row]) -> list[dict[str, str]]:
             {
                 "figure": f"{figures[OURS]:.0%}",
                 "name": f"perfect or good suggestions ({block[OURS]['dataset']})",
-                "beside": f"{floor} {figures[floor]:.0%}",
+                "beside": f"best floor: {floor} {figures[floor]:.0%}",
             }
         )
     return found
@@ -229,6 +210,38 @@ def read_log(path: Path) -> list[dict[str, float]]:
         except (ValueError, TypeError, KeyError) as error:
             raise EvaluationError(f"{path}, line {number}: not a log entry") from error
     return entries
+
+
+def _print_suggestions(recipe: str, rows: Sequence[Row], console: Console) -> None:
+    table = Table(title=f"Suggested searches, {recipe}", box=None, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for heading in COLUMNS.values():
+        table.add_column(heading, justify="right")
+    for dataset in datasets_of(rows):
+        block = [row for row in rows if row["dataset"] == dataset]
+        members = block[0]["n"]
+        table.add_row(Text(f"{dataset}, {members:,} members", style="bold cyan"))
+        for row in block:
+            cells = [
+                Text(share(row[key]), style="bold" if is_best(row, block, key) else "")
+                for key in COLUMNS
+            ]
+            table.add_row(
+                f"  {row['method']}", *cells, style="dim" if row["method"] in FLOORS else ""
+            )
+    console.print(table)
+    for dataset in ("D2", "D1-new"):
+        if dataset in datasets_of(rows):
+            console.print(Text(f"{dataset}: {NOTES[dataset]}", style="dim"))
+
+
+def _print_plain(name: str, rows: Sequence[Row], console: Console) -> None:
+    table = Table(title=name.replace("_", " ").capitalize(), box=None, padding=(0, 2, 0, 0))
+    for key, value in rows[0].items():
+        table.add_column(key, justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*(plain(row.get(key)) for key in rows[0]))
+    console.print(table)
 
 
 def _print_grades(rows: Sequence[Row], console: Console) -> None:
@@ -330,5 +343,11 @@ def _template() -> Any:
     )
     environment.filters["share"] = share
     environment.filters["plain"] = plain
-    environment.filters["action"] = lambda line: line.partition(" ")
+    environment.filters["action"] = _action_parts
     return environment.get_template(TEMPLATE)
+
+
+def _action_parts(line: str) -> tuple[str, str, str]:
+    action, _, text = line.partition(" ")
+    company, _, rest = text.partition(" ")
+    return (action, company, rest) if company.startswith("c_") else (action, "", text)

@@ -52,9 +52,10 @@ def graded(rows: Sequence[Row]) -> list[Row]:
 
 
 def share(value: float) -> str:
-    """Write a share as the paper does: .696, and 1 in full."""
-    text = f"{value:.3f}"
-    return text.removeprefix("0") if abs(value) < 1 else text
+    """Write a share as the paper does: .696, −.05 with a true minus, and 1 in full."""
+    text = f"{abs(value):.3f}"
+    text = text.removeprefix("0") if abs(value) < 1 else text
+    return f"−{text}" if round(value, 3) < 0 else text
 
 
 def plain(value: Any) -> str:
@@ -63,6 +64,6 @@ def plain(value: Any) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int) or value.is_integer():
+    if float(value).is_integer() or abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
