@@ -1,8 +1,11 @@
 """The embedded query engine behind every source, and work that runs ahead of its reader."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
@@ -24,7 +27,8 @@ def open_engine(*, keep_order: bool = False) -> "duckdb.DuckDBPyConnection":
     """
     import duckdb
 
-    engine = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
+    spill = Path(gettempdir()) / f"intent-store-{os.getpid()}"
+    engine = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
     engine.execute("SET TimeZone = 'UTC'")
     if keep_order:
         engine.execute("SET threads = 1")

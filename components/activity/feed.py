@@ -2,9 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.activity.config import ActionKind, Vertical
 from components.activity.quarantine import DUPLICATE
 from components.activity.schema import ACTION_SCHEMA, QUARANTINE_SCHEMA, ActivityError
 from components.files import whole_directory
@@ -48,8 +49,9 @@ class IngestSummary:
 
     @classmethod
     def load(cls, feed: Path) -> Self:
-        """Read the summary of a written feed."""
-        return cls(**json.loads((feed / SUMMARY).read_text()))
+        """Read the summary of a written feed; what a source does not count is 0."""
+        written = json.loads((feed / SUMMARY).read_text())
+        return cls(**{field.name: written.get(field.name, 0) for field in fields(cls)})
 
 
 class PartWriter:
@@ -179,6 +181,24 @@ def open_feed(target: Path, *, quarantine_limit: float) -> Iterator[Feed]:
     """
     with whole_directory(target) as aside:
         yield Feed(aside, quarantine_limit=quarantine_limit)
+
+
+def check_vertical(
+    vertical: Vertical, source: str, actions: Mapping[str, ActionKind], channels: Iterable[str]
+) -> None:
+    """Make sure that a vertical has what a source writes.
+
+    Raises:
+        ActivityError: it lacks an action or a channel, or the action carries something else.
+    """
+    lacking = [
+        f"vertical.actions: {name}: {kind}"
+        for name, kind in actions.items()
+        if vertical.actions.get(name) != kind
+    ]
+    lacking += [f"vertical.channels: {name}" for name in channels if name not in vertical.channels]
+    if lacking:
+        raise ActivityError(f"the {source} source needs {', '.join(lacking)}")
 
 
 def _glimpse(raw: str | None, longest: int = 200) -> str:

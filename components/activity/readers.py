@@ -1,8 +1,9 @@
 """Read files of actions, whatever their format, as blocks of rows; a bad row is a row, too."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -54,16 +55,46 @@ def read_blocks(file: SourceFile, engine: "duckdb.DuckDBPyConnection") -> Iterat
     """
     if file.size == 0:
         return
+    with _opened(file, file.format) as stored:
+        if file.format == "parquet":
+            yield from _parquet(file, stored)
+        elif file.format == "csv":
+            yield from _csv(file, stored)
+        else:
+            yield from _json_lines(file, stored, engine)
+
+
+class Lines(NamedTuple):
+    """Some lines of a file, empty ones left out.
+
+    Attributes:
+        numbers: int64[n], of the lines in the file, from 1.
+        texts: string[n], line ends included.
+        unreadable: number and approximate text of the lines that are not UTF-8.
+    """
+
+    numbers: np.ndarray
+    texts: pa.StringArray
+    unreadable: list[tuple[int, str]]
+
+
+def read_lines(file: SourceFile) -> Iterator[Lines]:
+    """Yield the lines of `file` in blocks.
+
+    Raises:
+        ActivityError: the file as a whole is unreadable.
+    """
+    with _opened(file, "text") as stored:
+        yield from _lines(file, stored)
+
+
+@contextmanager
+def _opened(file: SourceFile, what: str) -> Iterator[pa.NativeFile]:
     try:
         with file.open() as stored:
-            if file.format == "parquet":
-                yield from _parquet(file, stored)
-            elif file.format == "csv":
-                yield from _csv(file, stored)
-            else:
-                yield from _json_lines(file, stored, engine)
+            yield stored
     except (pa.ArrowException, OSError) as error:
-        raise ActivityError(f"{file.name}: cannot be read as {file.format} ({error})") from error
+        raise ActivityError(f"{file.name}: cannot be read as {what} ({error})") from error
 
 
 def _parquet(file: SourceFile, stored: pa.NativeFile) -> Iterator[Block]:
@@ -125,18 +156,30 @@ def _line_numbers(ordinals: np.ndarray, ragged: list[tuple[int, str]]) -> np.nda
 def _json_lines(
     file: SourceFile, stored: pa.NativeFile, engine: "duckdb.DuckDBPyConnection"
 ) -> Iterator[Block]:
+    for lines in _lines(file, stored):
+        if lines.unreadable:
+            yield Block(_unread(lines.unreadable, BAD_TEXT), _share(file, stored))
+        yield Block(_parse(lines, engine), _share(file, stored))
+
+
+def _lines(file: SourceFile, stored: pa.NativeFile) -> Iterator[Lines]:
     first = 1
     for data in _whole_lines(file, file.decompressed(stored)):
-        lines = _split_lines(data)
-        numbers = np.arange(first, first + len(lines))
-        first += len(lines)
-        written = ~pc.is_in(lines, pa.array(["\n", "\r\n"])).to_numpy(False)
-        lines, numbers = lines.filter(pa.array(written)), numbers[written]
-        bad = _bad_text([lines])
-        if bad.any():
-            yield Block(_bad_lines(lines, numbers, bad), _share(file, stored))
-            lines, numbers = lines.filter(pa.array(~bad)), numbers[~bad]
-        yield Block(_parse(lines, numbers, engine), _share(file, stored))
+        texts = _split_lines(data)
+        numbers = np.arange(first, first + len(texts))
+        first += len(texts)
+        kept = ~pc.is_in(texts, pa.array(["\n", "\r\n"])).to_numpy(False)
+        bad = _bad_text([texts])
+        unreadable = [
+            (number, line.decode("utf-8", "replace").rstrip("\r\n"))
+            for number, line in zip(
+                numbers[bad].tolist(),
+                texts.filter(pa.array(bad)).cast(pa.binary()).to_pylist(),
+                strict=True,
+            )
+        ]
+        kept &= ~bad
+        yield Lines(numbers[kept], texts.filter(pa.array(kept)), unreadable)
 
 
 def _whole_lines(file: SourceFile, stream: pa.NativeFile) -> Iterator[bytes]:
@@ -159,15 +202,7 @@ def _split_lines(data: bytes) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
 
 
-def _bad_lines(lines: pa.StringArray, numbers: np.ndarray, bad: np.ndarray) -> pa.Table:
-    raw = lines.filter(pa.array(bad)).cast(pa.binary()).to_pylist()
-    texts = [line.decode("utf-8", "replace").rstrip("\r\n") for line in raw]
-    return _unread(list(zip(numbers[bad].tolist(), texts, strict=True)), BAD_TEXT)
-
-
-def _parse(
-    lines: pa.StringArray, numbers: np.ndarray, engine: "duckdb.DuckDBPyConnection"
-) -> pa.Table:
+def _parse(lines: Lines, engine: "duckdb.DuckDBPyConnection") -> pa.Table:
     paths = [f"$.{name}" for name in COLUMNS]
     # Only what sorts like an object, an array or a boolean is parsed again for its type.
     wrong = " OR ".join(
@@ -182,8 +217,8 @@ def _parse(
         FROM (SELECT line, CASE WHEN starts_with(line, '{{') OR starts_with(ltrim(line), '{{')
                                 THEN TRY(json_extract_string(line, {paths})) END AS v FROM block)
     """
-    parsed = ask(engine, pa.table({"line": lines}), query)
-    return parsed.append_column("row", pa.array(numbers)).append_column("raw", lines)
+    parsed = ask(engine, pa.table({"line": lines.texts}), query)
+    return parsed.append_column("row", pa.array(lines.numbers)).append_column("raw", lines.texts)
 
 
 def _present_columns(file: SourceFile, names: list[str]) -> list[str]:
