@@ -83,13 +83,13 @@ class PretrainConfig(OptimiserConfig):
 
     Attributes:
         epochs: passes over the duplicated corpus, so a document is seen epochs x dupe_factor times.
-        dupe_factor: different maskings of a document.
+        dupe_factor: different maskings of a document, at most 64.
         mask_share: share of the words that are predicted.
         next_sentence: also learn whether the second segment follows the first (MIND, Appendix A).
     """
 
     epochs: float = Field(default=2.0, gt=0)
-    dupe_factor: int = Field(default=3, ge=1)
+    dupe_factor: int = Field(default=3, ge=1, le=64)
     mask_share: float = Field(default=0.15, gt=0, lt=1)
     next_sentence: bool = False
 

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -68,43 +68,53 @@ class Embedder:
 
         Source: paper, section 5.1: the mean of the vectors of the 5 most recent chunks.
         """
-        return self.embed_reusing(documents, {})
+        return self.embed_reusing(documents, {}).vectors
 
     def embed_reusing(
         self, documents: Sequence[np.ndarray], known: dict[bytes, np.ndarray]
-    ) -> np.ndarray:
+    ) -> "Embedded":
         """Embed documents, taking closed chunks' vectors from `known` and adding new ones to it.
 
         Args:
             documents: int32 subwords, without [CLS].
             known: float32[d] of closed chunks by `chunk_key`.
         """
-        owners, chunks, keys = [], [], []
+        newest: dict[int, np.ndarray] = {}
+        closed: dict[bytes, np.ndarray] = {}
+        closed_of: list[list[bytes]] = [[] for _ in documents]
         for row, document in enumerate(documents):
-            for chunk, closed in recent_chunks(document, self._limit, self._chunks):
-                owners.append(row)
-                chunks.append(chunk)
-                keys.append(chunk_key(chunk) if closed else None)
-        todo = [i for i, key in enumerate(keys) if key is None or key not in known]
-        vectors = np.zeros((len(chunks), self.dimension), np.float32)
-        vectors[todo] = self._encode([chunks[i] for i in todo])
-        fresh = set(todo)
-        for i, key in enumerate(keys):
-            if key is not None:
-                if i in fresh:
-                    known[key] = vectors[i]
+            for chunk, is_closed in recent_chunks(document, self._limit, self._chunks):
+                if is_closed:
+                    closed_of[row].append(chunk_key(chunk))
+                    closed[closed_of[row][-1]] = chunk
                 else:
-                    vectors[i] = known[key]
-        counts = np.bincount(np.array(owners, np.int64), minlength=len(documents))
-        result = np.zeros((len(documents), self.dimension), np.float32)
-        np.add.at(result, owners, vectors)
-        return result / np.maximum(counts, 1)[:, None].astype(np.float32)
+                    newest[row] = chunk
+        fresh = [key for key in closed if key not in known]
+        encoded = self._encode([*newest.values(), *(closed[key] for key in fresh)])
+        known.update(zip(fresh, encoded[len(newest) :].copy(), strict=True))
+        vectors = np.zeros((len(documents), self.dimension), np.float32)
+        vectors[list(newest)] = encoded[: len(newest)]
+        for row, keys in enumerate(closed_of):
+            if keys:
+                vectors[row] += np.sum([known[key] for key in keys], axis=0)
+                vectors[row] /= 1 + len(keys)
+        return Embedded(vectors, list(closed), sum(map(len, closed_of), len(newest)), len(encoded))
 
-    def closed_keys(self, documents: Sequence[np.ndarray]) -> tuple[list[bytes], int]:
-        """Return the keys of the documents' closed chunks and the number of newest chunks."""
-        recent = [recent_chunks(document, self._limit, self._chunks) for document in documents]
-        closed = [chunk_key(chunk) for own in recent for chunk, is_closed in own if is_closed]
-        return closed, sum(1 for own in recent if own)
+
+class Embedded(NamedTuple):
+    """Vectors and what they cost.
+
+    Attributes:
+        vectors: float32[n, d].
+        closed: keys of the closed chunks among those averaged.
+        chunks: chunks averaged.
+        encoded: chunks that went through the encoder.
+    """
+
+    vectors: np.ndarray
+    closed: list[bytes]
+    chunks: int
+    encoded: int
 
 
 def recent_chunks(document: np.ndarray, limit: int, count: int) -> list[tuple[np.ndarray, bool]]:
@@ -172,13 +182,11 @@ def embed_members(
     with progress("embed members", total=corpus.members) as bar:
         for start in range(0, corpus.members, DOCUMENTS_AT_ONCE):
             rows = range(start, min(start + DOCUMENTS_AT_ONCE, corpus.members))
-            documents = [corpus.document(row) for row in rows]
-            own, newest = embedder.closed_keys(documents)
-            reusable = {key: known[key] for key in own if key in known}
-            encoded += newest + len(own) - len(reusable)
-            chunks += newest + len(own)
-            vectors[start : rows.stop] = embedder.embed_reusing(documents, reusable)
-            kept |= reusable
+            embedded = embedder.embed_reusing([corpus.document(row) for row in rows], known)
+            vectors[start : rows.stop] = embedded.vectors
+            kept |= {key: known[key] for key in embedded.closed}
+            chunks += embedded.chunks
+            encoded += embedded.encoded
             bar.advance(len(rows))
     save_member_vectors(target, MemberVectors(corpus.member_ids, vectors, kept, embedder.version))
     logger.info("vectors members=%d chunks=%d encoded=%d", corpus.members, chunks, encoded)

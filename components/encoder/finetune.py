@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -163,13 +164,16 @@ class LabelTask:
             sampled = draw.integers(self._labels.shape[1], size=self._config.shortlist)
         return self._batch(self._rows, self._labels, chosen, sampled)
 
-    def loss(self, batch: LabelledBatch, device: torch.device) -> Tensor:
+    def loss(
+        self, batch: LabelledBatch, device: torch.device, *, step: Sequence[LabelledBatch]
+    ) -> Tensor:
         """Return the loss over all labels or over the shortlist."""
         packed, positive = batch.packed.to(device), batch.positive.to(device)
         pooled = self.module.bert.pooled(packed, self._config.pooling)
         if len(batch.sampled):
-            return self.module.labels.shortlist_loss(pooled, positive, batch.sampled.to(device))
-        return self.module.labels.loss(pooled, positive)
+            sampled = batch.sampled.to(device)
+            return self.module.labels.shortlist_loss(pooled, positive, sampled) / len(step)
+        return self.module.labels.loss(pooled, positive) / len(step)
 
     def work(self, batch: LabelledBatch) -> tuple[int, float]:
         """Return real tokens and training operations (three times those of a forward pass)."""

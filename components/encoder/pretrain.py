@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,15 +136,17 @@ class MaskedLanguageTask:
         rows = np.array([self._row(int(e), int(p)) for e, p in zip(epochs, places, strict=True)])
         return self._example(self.chunks, rows, epochs % self._config.dupe_factor)
 
-    def loss(self, batch: Example, device: torch.device) -> Tensor:
+    def loss(self, batch: Example, device: torch.device, *, step: Sequence[Example]) -> Tensor:
         """Return the masked-word loss, plus that of the next segment when it is learnt."""
         packed = batch.packed.to(device)
         (hidden,) = self.module.bert(packed)
         loss = self.module.masked_loss(hidden, batch.masked.to(device), batch.words.to(device))
+        loss = loss * (len(batch.masked) / max(1, sum(len(part.masked) for part in step)))
         if self._config.next_sentence:
             starts = packed.offsets[:-1].long()
             random_next = batch.random_next.to(device)
-            loss = loss + self.module.next_sentence_loss(hidden, starts, random_next)
+            next_loss = self.module.next_sentence_loss(hidden, starts, random_next)
+            loss = loss + next_loss / len(step)
         return loss
 
     def work(self, batch: Example) -> tuple[int, float]:
@@ -166,7 +169,7 @@ class MaskedLanguageTask:
         for start in range(0, count, size):
             part = rows[start : start + size]
             example = self._example(self._held_out, part, np.zeros(len(part), np.int64))
-            total += self.loss(example, device).item() * len(example.masked)
+            total += self.loss(example, device, step=[example]).item() * len(example.masked)
             masked += len(example.masked)
         return {"validation_loss": total / max(1.0, masked)}
 
@@ -183,12 +186,12 @@ class MaskedLanguageTask:
         documents, cuts, places, random_next = [], [], [], np.zeros(len(rows), np.int64)
         for index, (row, dupe) in enumerate(zip(rows, dupes, strict=True)):
             first, second = self._segments(chunks, int(row))
-            if self._config.next_sentence:
+            if self._config.next_sentence and len(chunks) > 1:
                 draw = np.random.default_rng([self._seed, int(dupe), int(row)])
-                if draw.random() < 0.5:
-                    other = int(draw.integers(len(chunks)))
-                    room = self._encoder.max_tokens - 1 - len(first)
-                    second, random_next[index] = self._segments(chunks, other)[1][:room], 1
+                if draw.random() < 0.5 or not len(first) or not len(second):
+                    other = (int(row) + int(draw.integers(1, len(chunks)))) % len(chunks)
+                    first, second = self._with_random_next(first, second, chunks, other)
+                    random_next[index] = 1
             document = np.concatenate([first, second])
             documents.append(document)
             cuts.append(len(first))
@@ -209,6 +212,17 @@ class MaskedLanguageTask:
             torch.from_numpy(masked.words),
             torch.from_numpy(random_next),
         )
+
+    def _with_random_next(
+        self, first: np.ndarray, second: np.ndarray, chunks: Chunks, other: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Follow the first segment, or a chunk of one, by a segment of another chunk."""
+        limit = self._encoder.max_tokens - 1
+        theirs = self._segments(chunks, other)
+        random = theirs[1] if len(theirs[1]) else theirs[0]
+        first = first if len(first) else second
+        random = random[: max(limit - len(first), limit // 2)]
+        return first[: limit - len(random)], random
 
     def _segments(self, chunks: Chunks, row: int) -> tuple[np.ndarray, np.ndarray]:
         shard = self._corpus.shards[chunks.shard[row]].tokens

@@ -5,7 +5,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +38,8 @@ class Task(Protocol):
     def batch(self, step: int, part: int) -> Any:
         """Return the `part`-th forward pass's share of a step's documents; pure, on the host."""
 
-    def loss(self, batch: Any, device: torch.device) -> Tensor:
-        """Return the mean loss of a batch."""
+    def loss(self, batch: Any, device: torch.device, *, step: Sequence[Any]) -> Tensor:
+        """Return a batch's part of its step's mean loss; the parts add up to it."""
 
     def work(self, batch: Any) -> tuple[int, float]:
         """Return a batch's tokens and the floating-point operations that training on it takes."""
@@ -79,7 +79,8 @@ def train(
         of the device's arithmetic peak (MFU) and, where taken, validation figures.
 
     Raises:
-        EncoderError: a damaged checkpoint, or a loss that is no longer a number.
+        EncoderError: a checkpoint that is damaged or cannot be written, or a loss that is no longer
+            a number.
     """
     device = pick_device()
     dtype = product_dtype(device, config.precision)
@@ -172,7 +173,7 @@ def _step(task, batches, device, dtype, optimiser, scaler, config) -> Tensor:
     total = torch.zeros((), device=device)
     for batch in batches:
         with autocast(device, dtype):
-            loss = task.loss(batch, device) / len(batches)
+            loss = task.loss(batch, device, step=batches)
         scaler.scale(loss).backward()
         total += loss.detach()
     scaler.unscale_(optimiser)
@@ -218,8 +219,14 @@ class _State:
     def save(self, path: Path, identity: str, step: int, log: list[dict]) -> None:
         content = {name: part.state_dict() for name, part in self._parts.items()}
         content |= {"identity": identity, "step": step, "log": log, "random": _random_state()}
-        with whole_file(path) as aside:
-            torch.save(content, aside)
+        try:
+            with whole_file(path) as aside:
+                torch.save(content, aside)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            raise EncoderError(
+                f"{path}: checkpoint of step {step} could not be written, is the disk full? "
+                f"The one before is kept ({error})"
+            ) from error
 
     def restore(self, path: Path, identity: str) -> tuple[int, list[dict]]:
         try:

@@ -36,7 +36,7 @@ def load_vectors(directory: Path) -> np.ndarray:
     path = directory / VECTORS
     try:
         return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise EncoderError(f"{path}: missing or damaged: {error}") from error
 
 
@@ -68,10 +68,10 @@ class MemberVectors(NamedTuple):
             members = feather.read_table(directory / MEMBERS)["member_id"]
             keys = np.load(directory / CHUNK_KEYS)
             chunks = np.load(directory / CHUNK_VECTORS, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise EncoderError(f"{directory}: not readable as member vectors: {error}") from error
-        closed = dict(zip((key.tobytes() for key in keys), chunks, strict=True))
-        return cls(members, vectors, closed, about["encoder"])
+            closed = dict(zip((key.tobytes() for key in keys), chunks, strict=True))
+            return cls(members, vectors, closed, about["encoder"])
+        except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+            raise EncoderError(f"{directory}: not readable as member vectors: {error!r}") from error
 
 
 def save_member_vectors(target: Path, content: MemberVectors) -> None:

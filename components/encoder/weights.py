@@ -93,22 +93,16 @@ def load_encoder(directory: Path) -> StoredEncoder:
     """
     try:
         about = json.loads((directory / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise EncoderError(f"{directory / 'config.json'}: unreadable: {error}") from error
+        config = _config(about)
+        words, pooling, version = about["vocab_size"], about["pooling"], about["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EncoderError(f"{directory / 'config.json'}: unreadable: {error!r}") from error
     weights = directory / "model.safetensors"
     try:
         state = load_file(weights)
     except (OSError, SafetensorError) as error:
         raise EncoderError(f"{weights}: missing or damaged: {error}") from error
-    config = EncoderConfig(
-        layers=about["num_hidden_layers"],
-        hidden=about["hidden_size"],
-        heads=about["num_attention_heads"],
-        intermediate=about["intermediate_size"],
-        max_tokens=about["max_position_embeddings"],
-        dropout=about["hidden_dropout_prob"],
-    )
-    bert = Bert(config, about["vocab_size"])
+    bert = Bert(config, words)
     own = {name.removeprefix(PREFIX): t for name, t in state.items() if name.startswith(PREFIX)}
     heads = {name: tensor for name, tensor in state.items() if not name.startswith(PREFIX)}
     heads |= {f"{PREFIX}{name}": own.pop(name) for name in list(own) if name.startswith("pooler.")}
@@ -117,7 +111,18 @@ def load_encoder(directory: Path) -> StoredEncoder:
     except RuntimeError as error:
         raise EncoderError(f"{weights}: does not fit config.json: {error}") from error
     vocabulary = Vocabulary.load(directory)
-    return StoredEncoder(bert.eval(), vocabulary, about["pooling"], heads, about["version"])
+    return StoredEncoder(bert.eval(), vocabulary, pooling, heads, version)
+
+
+def _config(about: dict) -> EncoderConfig:
+    return EncoderConfig(
+        layers=about["num_hidden_layers"],
+        hidden=about["hidden_size"],
+        heads=about["num_attention_heads"],
+        intermediate=about["intermediate_size"],
+        max_tokens=about["max_position_embeddings"],
+        dropout=about["hidden_dropout_prob"],
+    )
 
 
 def _version(weights: Path) -> str:
