@@ -20,7 +20,7 @@ from components.text.documents import Tokens, write_tokens
 from components.text.vocabulary import Vocabulary, train_vocabulary
 
 SPLIT = SplitConfig(validation=0.2, test=0.1)
-TINY = EncoderConfig(layers=2, hidden=16, heads=2, intermediate=48, max_tokens=32)
+TINY = EncoderConfig(layers=2, hidden=16, heads=2, intermediate=48, max_tokens=64)
 FIELDS = ("data engineer", "ward nurse", "truck driver", "tax lawyer", "看護師 night")
 
 
@@ -53,7 +53,7 @@ def trail(member, sessions, *, random):
 def write_corpus(tmp_path_factory, write_parts_in):
     """Write a corpus of members and their session counts; `like` lends its vocabulary."""
 
-    def write(sessions_of, *, like=None, split=SPLIT):
+    def write(sessions_of, *, like=None, split=SPLIT, labelled=True):
         home = tmp_path_factory.mktemp("corpus")
         parts = [[], []]
         for number, (member, sessions) in enumerate(sessions_of.items()):
@@ -65,8 +65,9 @@ def write_corpus(tmp_path_factory, write_parts_in):
         if not like:
             train_vocabulary(sessions, vocabulary, text, JOBS, split=split, seed=0)
         write_tokens(sessions, vocabulary, home / "tokens", text, split=split, seed=0)
-        config = ExamplesConfig(minimum_label_count=2)
-        build_examples(sessions, home / "examples", config, JOBS, split=split, seed=0)
+        if labelled:
+            config = ExamplesConfig(minimum_label_count=1)
+            build_examples(sessions, home / "examples", config, JOBS, split=split, seed=0)
         return Corpus(sessions, vocabulary, home / "tokens", home / "examples")
 
     return write
