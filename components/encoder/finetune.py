@@ -197,7 +197,8 @@ class LabelTask:
             packed = batch.packed.to(device)
             pooled = self.module.bert.pooled(packed, self._config.pooling)
             loss = self.module.labels.loss(pooled, batch.positive.to(device))
-            best = self.module.labels(pooled).argmax(1).cpu().numpy()
+            # scipy indexes by arrays that own their memory only.
+            best = np.array(self.module.labels(pooled).argmax(1).cpu())
             total += loss.item() * len(part)
             hits += int(np.asarray(labels[part, best]).astype(bool).sum())
         return {"validation_loss": total / count, "validation_p@1": hits / count}
