@@ -53,6 +53,13 @@ def as_table(rows):
     )
 
 
+def as_judged(rows):
+    nothing = pa.nulls(len(rows), pa.string())
+    numbers = pa.array(range(len(rows)), pa.int64())
+    table = as_table(rows).append_column("row", numbers)
+    return table.append_column("problem", nothing).append_column("raw", nothing)
+
+
 def write_csv(path, rows):
     pa.csv.write_csv(as_table(rows), path)
 
@@ -247,16 +254,21 @@ def test_the_same_rows_give_the_same_feed_in_every_format(tmp_path):
 
 
 def test_rows_waved_through_would_have_passed_the_full_rules_unchanged():
-    rows = as_table(random_rows(3_000))
-    numbers = pa.array(range(len(rows)), pa.int64())
-    nothing = pa.nulls(len(rows), pa.string())
-    rows = rows.append_column("row", numbers).append_column("problem", nothing)
-    rows = rows.append_column("raw", nothing)
+    rows = as_judged(random_rows(3_000))
     judge = quarantine.Judge(JOBS, open_engine(keep_order=True))
     quick = judge.judge(rows, file="x", offset=0)
     judge._plain = "SELECT false AS plain FROM block"
     full = judge.judge(rows, file="x", offset=0)
     assert quick == full
+
+
+def test_rows_in_many_pieces_are_refused_in_the_order_in_which_they_came():
+    # On several threads DuckDB hands back the pieces of an Arrow table as they are done.
+    rows = as_judged([row(channel="nowhere", query=f"query {i}") for i in range(20_000)])
+    pieces = pa.Table.from_batches(rows.to_batches(max_chunksize=1_000))
+    judge = quarantine.Judge(JOBS, open_engine(keep_order=True))
+    refused = judge.judge(pieces, file="x", offset=0).refused
+    assert refused["row"].to_pylist() == list(range(20_000))
 
 
 def test_row_numbers_and_order_survive_block_boundaries(tmp_path, monkeypatch):
