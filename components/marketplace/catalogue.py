@@ -23,7 +23,7 @@ LEVELS = len(TITLE_LEVELS)
 STYLES = 2
 INDUSTRIES = tuple(COMPANY_SUFFIXES)
 REMOTE_CITY = len(CITIES)
-RESULTS = 40
+RESULTS = 24
 ANY = -1
 
 # The ways to put a goal into words, from broad to narrow.
@@ -57,6 +57,12 @@ class Postings:
     city: NDArray[np.int64]
     weight: NDArray[np.float64]
     titles: list[str]
+
+    @property
+    def alike(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and past-the-last posting of each posting's occupation and speciality."""
+        key = self.occupation * (self.speciality.max() + 1) + self.speciality
+        return np.searchsorted(key, key), np.searchsorted(key, key, side="right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +183,8 @@ def _postings(
     first = {
         key: i for i, key in reversed(list(enumerate(zip(company.tolist(), titles, strict=True))))
     }
-    keep = np.array(sorted(first[key] for key in keys))
+    keep = np.array([first[key] for key in keys])
+    keep = keep[np.lexsort((keep, speciality[keep], occupation[keep]))]
     weight = rng.pareto(1.3, total) + 0.2
     return Postings(
         occupation=occupation[keep],

@@ -93,7 +93,7 @@ def _episodes(
     count = len(visits)
     changes = (rng.random(count) < config.drift).astype(np.int64)
     changes += (changes > 0) & (rng.random(count) < 0.25)
-    cuts = rng.uniform(0.15, 0.95, (count, GOALS - 1))
+    cuts = rng.uniform(0.2, 0.9, (count, GOALS - 1))
     cuts[changes < 2, 1] = 1
     cuts[changes < 1, 0] = 1
     until = np.ones((count, GOALS))

@@ -53,12 +53,14 @@ FIRST_CHANNEL = np.array(
     [[0.0, 0.3, 0.13, 0.5, 0.07], [0.0, 0.6, 0.15, 0.1, 0.15], [0.74, 0.08, 0.06, 0.05, 0.07]]
 )
 LATER_CHANNEL = np.array(
-    [[0.15, 0.55, 0.15, 0.0, 0.15], [0.03, 0.67, 0.15, 0.0, 0.15], [0.66, 0.16, 0.05, 0.0, 0.13]]
+    [[0.15, 0.55, 0.15, 0.0, 0.15], [0.03, 0.62, 0.15, 0.0, 0.2], [0.64, 0.14, 0.05, 0.0, 0.17]]
 )
 BROWSING = 0.3
+# Share of visits in which the member is ready to apply; in the others it takes a perfect match.
+DECIDES = 0.55
 # Shares of the forms of catalogue.FORMS for the first and for the last search of a goal.
 BROAD = (0.07, 0.04, 0.40, 0.13, 0.10, 0.10, 0.03, 0.02, 0.04, 0.02, 0.0, 0.01, 0.04, 0.0)
-NARROW = (0.01, 0.01, 0.09, 0.03, 0.02, 0.22, 0.09, 0.06, 0.09, 0.07, 0.05, 0.09, 0.10, 0.07)
+NARROW = (0.01, 0.01, 0.07, 0.02, 0.02, 0.22, 0.08, 0.05, 0.14, 0.07, 0.08, 0.08, 0.09, 0.06)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ def _curious(
     ahead = members.until[member, goal] - order
     last = goal == members.goals[member] - 1
     unasked = (channel == RECOMMENDATION) | (channel == NOTIFICATION)
-    return (unasked & ~last & (ahead < 0.3) & (rng.random(len(goal)) < 0.45)).astype(np.int64)
+    return (unasked & ~last & (ahead < 0.3) & (rng.random(len(goal)) < 0.6)).astype(np.int64)
 
 
 def _queries(
@@ -276,7 +278,7 @@ def _slots(
     luck = rng.random((4, len(page)), dtype=np.float32)
     navigated = pages.channel[page] == NAVIGATION
     relevance = _relevance(catalogue, members, pages, page, posting)
-    outcome = _outcomes(members, pages, page, position, relevance, luck)
+    outcome = _outcomes(members, pages, page, position, relevance, luck, rng)
     outcome[navigated] = IGNORED
 
     saved = _earlier(rng, pages.member[page], outcome == SAVE, navigated)
@@ -304,14 +306,18 @@ def _shown(
     for channel, size in enumerate(PAGE_SIZE):
         here = pages.channel[page] == channel
         steps = np.arange(size + 1)
-        edges = np.maximum(steps, RESULTS * (steps / max(size, 4)) ** 1.8)
+        edges = np.maximum(steps, RESULTS * (steps / max(size, 4)) ** 2.2)
         at = position[here]
         place[here] = edges[at] + luck[here] * (edges[at + 1] - edges[at])
     place = place.clip(max=RESULTS - 1)
     o, s, z = _suggested(catalogue, config, members, pages, rng)
     unasked = catalogue.results[o[page], s[page], z[page], place]
     asked = catalogue.queries.results[pages.query[page], place]
-    return np.where(pages.query[page] != ANY, asked, unasked)
+    ranked = np.where(pages.query[page] != ANY, asked, unasked)
+    # Fresh postings are mixed in: any of the same occupation and speciality.
+    first, past = catalogue.postings.alike
+    any_alike = first[ranked] + (rng.random(len(page)) * (past - first)[ranked]).astype(np.int32)
+    return np.where(rng.random(len(page)) < config.fresh, any_alike, ranked)
 
 
 def _suggested(
@@ -355,10 +361,10 @@ def _relevance(
         same, 1.0, 0.5 * catalogue.occupations.closeness[o, postings.occupation[posting]]
     )
     relevance = relevance.astype(np.float32)
-    relevance += 0.55 * (same & (postings.speciality[posting] == s))
+    relevance += 0.6 * (same & (postings.speciality[posting] == s))
     apart = np.abs(postings.level[posting] - members.level[m, g][page])
-    relevance += np.array([0.35, 0.1, -0.2, -0.4], np.float32)[apart]
-    relevance += 0.3 * (postings.industry[posting] == members.industry[m, g][page])
+    relevance += np.array([0.45, 0.05, -0.35, -0.6], np.float32)[apart]
+    relevance += 0.45 * (postings.industry[posting] == members.industry[m, g][page])
     city = postings.city[posting]
     elsewhere = (city != members.city[m][page]) & (city != REMOTE_CITY)
     relevance -= 0.25 * (members.choosy[m][page] & elsewhere)
@@ -372,12 +378,15 @@ def _outcomes(
     position: NDArray[np.int64],
     relevance: Floats,
     luck: Floats,
+    rng: np.random.Generator,
 ) -> NDArray[np.int8]:
     """Look at a place, open the posting, then act on it: the strongest action is what is kept."""
     looked = (1.0 + np.arange(PAGE_SIZE.max(), dtype=np.float32)) ** -0.6
-    opened = luck[0] < looked[position] * _logistic(2.2 * relevance - 3.4)
-    apply = _logistic(2.6 * relevance - 5.1 + members.appetite[pages.member][page])
-    save = 0.6 * _logistic(2.6 * relevance - 4.6)
+    opened = luck[0] < looked[position] * _logistic(2.6 * relevance - 4.1)
+    decides = rng.random(pages.visit[-1] + 1) < DECIDES
+    appetite = members.appetite[pages.member] - 3.0 * ~decides[pages.visit]
+    apply = _logistic(3.2 * relevance - 7.0 + appetite[page])
+    save = 0.7 * _logistic(3.0 * relevance - 6.0)
     dismiss = 0.6 * _logistic(1.6 - 3.0 * relevance)
     outcome = np.full(len(page), IGNORED, np.int8)
     outcome[opened] = VIEW
