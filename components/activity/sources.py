@@ -1,7 +1,6 @@
 """Actions that the user brings as files."""
 
 import logging
-from bisect import bisect_right
 from pathlib import Path
 
 import numpy as np
@@ -70,39 +69,34 @@ class _Places:
 
     def __init__(self) -> None:
         self._files: list[SourceFile] = []
-        self._offsets: list[int] = []
+        self._begins: list[int] = []
         self._next = 0
 
     def begin(self, file: SourceFile) -> int:
         """Start a file; a row's sequence number is the returned offset plus its number."""
         self._files.append(file)
-        self._offsets.append(self._next - FIRST_ROW[file.format])
-        return self._offsets[-1]
+        self._begins.append(self._next)
+        return self._next - FIRST_ROW[file.format]
 
     def extend(self, rows: np.ndarray) -> None:
         """Take note of rows of the current file."""
         if len(rows):
-            self._next = max(self._next, self._offsets[-1] + int(rows.max()) + 1)
+            last = self._begins[-1] - FIRST_ROW[self._files[-1].format] + int(rows.max())
+            self._next = max(self._next, last + 1)
 
     def of_duplicates(self, dropped: pa.Table) -> pa.Table:
         """Turn dropped actions into rows of the quarantine."""
-        sequence = dropped["sequence"].to_pylist()
-        which = [self._file_of(number) for number in sequence]
-        rows = [number - self._offsets[i] for number, i in zip(sequence, which, strict=True)]
+        sequence = dropped["sequence"].to_numpy()
+        begins = np.array(self._begins)
+        file = np.searchsorted(begins, sequence, side="right") - 1
+        first = np.array([FIRST_ROW[file.format] for file in self._files])
         columns = {
-            "file": [self._files[i].name for i in which],
-            "row": rows,
-            "reason": [DUPLICATE] * len(rows),
+            "file": pa.array([file.name for file in self._files]).take(pa.array(file)),
+            "row": sequence - begins[file] + first[file],
+            "reason": [DUPLICATE] * len(sequence),
             "raw": dropped["raw"],
         }
         return pa.table(columns).cast(QUARANTINE_SCHEMA)
-
-    def _file_of(self, sequence: int) -> int:
-        first = [
-            offset + FIRST_ROW[f.format]
-            for offset, f in zip(self._offsets, self._files, strict=True)
-        ]
-        return bisect_right(first, sequence) - 1
 
 
 def _disorder(ts: np.ndarray, before: int | None) -> tuple[int, int | None]:
