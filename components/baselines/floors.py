@@ -58,34 +58,35 @@ def repeat(context: sp.csr_matrix, k: int, *, exclude: sp.csr_matrix | None = No
 
 
 def label_similarity(
-    context: sp.csr_matrix, labels: sp.csr_matrix, *, neighbours: int = 200
+    labels: sp.csr_matrix, *, popularity: float = 0.5, neighbours: int = 200
 ) -> sp.csr_matrix:
-    """Measure how often label j is to be predicted where label i is in the past, as a cosine.
+    """Measure how often label j goes with label i.
 
-    cos(i, j) = n_ij / sqrt(n_i n_j), with n_ij the training examples that have i in the context and
-    j among the labels to predict. Where contexts and labels are the same sets this is item-to-item
-    collaborative filtering, and every label is most similar to itself.
+    s(i, j) = n_ij / (n_i^(1-a) n_j^a), with n_ij the training examples that have both, and a the
+    discount of j's popularity: the cosine of item-to-item collaborative filtering for 1/2, the
+    conditional frequency of j given i for 0. A label is most similar to itself.
 
     Args:
-        context: past labels of the training examples, sparse [n, L]; any non-zero counts once.
-        labels: labels to predict, sparse [n, L].
+        labels: of the training examples, sparse [n, L]; any non-zero counts once.
+        popularity: a, between 0 and 1.
         neighbours: most similar labels kept per label.
 
     Returns:
         float32 CSR [L, L], row i the labels like i.
 
-    Source: Sarwar et al., Item-based collaborative filtering recommendation algorithms, WWW 2001.
+    Source: Sarwar et al., Item-based collaborative filtering recommendation algorithms, WWW 2001;
+    Deshpande and Karypis, Item-based top-N recommendation algorithms, TOIS 2004.
     """
-    past, future = _binary(context), _binary(labels)
-    inverse = sp.diags_array(1 / np.sqrt(np.maximum(_column_counts(future), 1)), dtype=np.float32)
-    past_scale = (1 / np.sqrt(np.maximum(_column_counts(past), 1))).astype(np.float32)
-    by_label = past.T.tocsr()
-    future = (future @ inverse).tocsr()
+    shown = _binary(labels)
+    counts = np.maximum(np.bincount(shown.indices, minlength=shown.shape[1]), 1.0)
+    discounted = (shown @ sp.diags_array((counts**-popularity).astype(np.float32))).tocsr()
+    given = (counts ** (popularity - 1)).astype(np.float32)
+    by_label = shown.T.tocsr()
     # The cost of a label's row is the number of labels beside it in all of its examples.
-    cost = by_label @ np.diff(future.indptr)
+    cost = by_label @ np.diff(shown.indptr)
     parts = []
     for start, stop in _blocks_of_cost(cost):
-        block = sp.diags_array(past_scale[start:stop]) @ (by_label[start:stop] @ future)
+        block = sp.diags_array(given[start:stop]) @ (by_label[start:stop] @ discounted)
         parts.append(_strongest(block.tocsr(), neighbours))
     return sp.vstack(parts, format="csr", dtype=np.float32)
 
@@ -155,10 +156,6 @@ def _binary(matrix: sp.csr_matrix) -> sp.csr_matrix:
     matrix.eliminate_zeros()
     matrix.data[:] = 1
     return matrix
-
-
-def _column_counts(binary: sp.csr_matrix) -> NDArray[np.int64]:
-    return np.bincount(binary.indices, minlength=binary.shape[1])
 
 
 def _row_numbers(matrix: sp.csr_matrix) -> NDArray[np.int64]:

@@ -24,7 +24,12 @@ from components.evaluation.metrics import (
     semantic_similarity_at_k,
     suggestion_coverage,
 )
-from components.evaluation.predictors import Predictor, floor_predictors
+from components.evaluation.predictors import (
+    TRAINED_ON,
+    Predictor,
+    floor_predictors,
+    past_to_exclude,
+)
 from components.extreme.labels import DATASETS, Examples
 from components.files import whole_file
 from components.progress import progress
@@ -41,9 +46,6 @@ METHODS = (
 OURS = "BERT_FT+Slice"
 GRADES = ("perfect", "good", "fair", "bad")
 CUTOFFS = (1, 3, 5)
-TRAINED_ON = {"D1": "D1", "D1-new": "D1-new", "D2": "D2", "D3": "D2"}
-"""Whose labels a method learns before it is measured on a data set."""
-
 ROWS_AT_ONCE = 512
 
 NOTES = {
@@ -108,11 +110,12 @@ def evaluate(
         raise EvaluationError("no test member has a label to predict")
     if not examples.table["searched"].any() and "D3" in datasets:
         datasets.remove("D3")  # Nobody searches in this vertical: D3 would be D2 again.
-    with progress("evaluate", total=len(datasets) * (3 + len(predictors))) as bar:
+    methods = {**floor_predictors(examples), **predictors}
+    with progress("evaluate", total=len(datasets) * len(methods)) as bar:
         for dataset in datasets:
             measures = _Measures.of(examples, dataset, config, entity_vectors, grader, seed)
             first_hits = {}
-            for method, predictor in _methods(examples, predictors, dataset).items():
+            for method, predictor in _on(dataset, methods).items():
                 labels = _rank(predictor, measures, config.depth, method)
                 result["rows"].append({"method": method, "dataset": dataset, **measures(labels)})
                 result["frequency"] += measures.frequency(labels, method)
@@ -121,7 +124,7 @@ def evaluate(
             result["differences"] += _differences(first_hits, dataset, config, seed)
     with whole_file(target) as path:
         path.write_text(json.dumps(result, indent=1))
-    logger.info("evaluated datasets=%s methods=%d", ",".join(datasets), 3 + len(predictors))
+    logger.info("evaluated datasets=%s methods=%d", ",".join(datasets), len(methods))
     return result
 
 
@@ -202,26 +205,22 @@ def frequency_bands(highest: int) -> dict[str, tuple[int, int]]:
     return bands
 
 
-def _methods(
-    examples: Examples,
-    predictors: Mapping[str, Predictor | Mapping[str, Predictor]],
-    dataset: str,
+def _on(
+    dataset: str, methods: Mapping[str, Predictor | Mapping[str, Predictor]]
 ) -> dict[str, Predictor]:
-    trained_on = TRAINED_ON[dataset]
-    found = floor_predictors(examples, trained_on)
-    for method, predictor in predictors.items():
+    found = {}
+    for method, predictor in methods.items():
         if not isinstance(predictor, Mapping):
             found[method] = predictor
-        elif dataset in predictor:
-            found[method] = predictor[dataset]
-        elif trained_on in predictor:
-            found[method] = predictor[trained_on]
+        elif dataset in predictor or TRAINED_ON[dataset] in predictor:
+            found[method] = predictor.get(dataset) or predictor[TRAINED_ON[dataset]]
     known = {method: place for place, method in enumerate(METHODS)}
     return dict(sorted(found.items(), key=lambda item: known.get(item[0], len(known))))
 
 
 def _rank(predictor: Predictor, measures: _Measures, depth: int, method: str) -> NDArray[np.int32]:
-    rows, exclude, width = measures.rows, measures.exclude, measures.truth.shape[1]
+    rows, width = measures.rows, measures.truth.shape[1]
+    exclude = past_to_exclude(measures.examples, measures.dataset, rows)
     k = min(depth, width)
     labels = np.full((len(rows), max(depth, CUTOFFS[-1])), -1, np.int32)
     for start in range(0, len(rows), ROWS_AT_ONCE):

@@ -124,7 +124,7 @@ def write_report(
         blocks=_blocks(rows, tables.get("differences", [])),
         columns=COLUMNS,
         grades=GRADES,
-        graded=[row for row in graded(rows) if row["method"] != "repeat"],
+        graded=graded(rows),
         trails=trails,
         ours=OURS,
         shown=shown,

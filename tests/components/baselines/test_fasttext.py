@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from components.activity.split import member_split
 
 from components.activity.config import JOBS, SHOPPING, SplitConfig
 from components.activity.schema import SESSION_SCHEMA
+from components.activity.split import member_split
 from components.baselines import fasttext
 from components.baselines.config import FastTextConfig
 from components.baselines.errors import BaselineError

@@ -39,17 +39,25 @@ def test_repeat_has_nothing_to_say_when_the_past_is_excluded():
     assert repeat(past, 2, exclude=past)[0].tolist() == [[-1, -1]]
 
 
-def test_similarity_is_the_cosine_of_past_and_future_occurrences():
-    context = sparse([5, 2, 0], [1, 0, 0], [0, 7, 0])
-    labels = sparse([0, 0, 1], [0, 1, 1], [0, 1, 0])
-    expected = [[0, 1 / 2, 2 / 2], [0, 1 / 2, 1 / 2], [0, 0, 0]]
-    similarity = label_similarity(context, labels, neighbours=3)
+LABELS = sparse([5, 2, 0], [1, 0, 0], [1, 7, 1], [1, 1, 0])  # shared by 4, 3 and 1
+
+
+@pytest.mark.parametrize(
+    ("popularity", "expected"),
+    [
+        (0.5, [[1, 3 / 12**0.5, 1 / 2], [3 / 12**0.5, 1, 1 / 3**0.5], [1 / 2, 1 / 3**0.5, 1]]),
+        (0, [[1, 3 / 4, 1 / 4], [1, 1, 1 / 3], [1, 1, 1]]),
+    ],
+    ids=["cosine", "conditional frequency"],
+)
+def test_similarity_sets_what_two_labels_share_against_how_frequent_they_are(popularity, expected):
+    similarity = label_similarity(LABELS, popularity=popularity)
     np.testing.assert_allclose(similarity.toarray(), expected, rtol=1e-6)
 
 
 def test_similarity_keeps_the_strongest_neighbours():
-    context = sparse([1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 1])
-    kept = label_similarity(context, context, neighbours=2).toarray()
+    labels = sparse([1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 1])
+    kept = label_similarity(labels, neighbours=2).toarray()
     assert [np.flatnonzero(row).tolist() for row in kept] == [[0, 1], [0, 1], [1, 2], [0, 3]]
 
 
@@ -62,7 +70,7 @@ def test_co_occurrence_adds_up_over_the_members_past():
 
 def test_co_occurrence_leaves_out_what_is_excluded():
     context = sparse([1, 1, 0], [0, 1, 1])
-    similarity = label_similarity(context, context, neighbours=3)
+    similarity = label_similarity(context)
     labels, _ = co_occurrence(similarity, context, 3, exclude=context)
     assert labels.tolist() == [[2, -1, -1], [0, -1, -1]]
 
@@ -75,7 +83,7 @@ def test_blocks_do_not_change_the_result(monkeypatch, exclude_past):
     exclude = context if exclude_past else None
 
     def ranked():
-        similarity = label_similarity(context, labels, neighbours=5)
+        similarity = label_similarity(labels, neighbours=5)
         counts = np.asarray((labels > 0).sum(axis=0)).ravel()
         return (
             co_occurrence(similarity, context, 6, exclude=exclude)[0],
