@@ -86,8 +86,8 @@ class Recipe(Config):
         return self
 
     def sections(self) -> dict[str, Any]:
-        """Give each section as plain data, as the steps receive it."""
-        return self.model_dump(mode="json")
+        """Give each section as plain data, as the steps receive it: kfp carries no None."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 def recipe_names() -> list[str]:

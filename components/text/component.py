@@ -8,7 +8,7 @@ from components.image import TRAIN_IMAGE
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def learn_vocabulary(
     sessions: dsl.Input[dsl.Dataset],
-    text: dict,
+    config: dict,
     vertical: dict,
     split: dict,
     seed: int,
@@ -24,7 +24,7 @@ def learn_vocabulary(
     train_vocabulary(
         Path(sessions.path),
         Path(vocabulary.path),
-        TextConfig(**text),
+        TextConfig(**config),
         Vertical(**vertical),
         split=SplitConfig(**split),
         seed=seed,
@@ -35,7 +35,7 @@ def learn_vocabulary(
 def tokenise(
     sessions: dsl.Input[dsl.Dataset],
     vocabulary: dsl.Input[dsl.Model],
-    text: dict,
+    config: dict,
     split: dict,
     seed: int,
     tokens: dsl.Output[dsl.Dataset],
@@ -51,7 +51,7 @@ def tokenise(
         Path(sessions.path),
         Path(vocabulary.path),
         Path(tokens.path),
-        TextConfig(**text),
+        TextConfig(**config),
         split=SplitConfig(**split),
         seed=seed,
     )

@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -86,6 +85,8 @@ def run_pipeline(
         StepFailed: with the step's name, what went wrong and where the log is.
         RunStopped: on Ctrl-C or SIGTERM, after the running step has stopped.
     """
+    # A console follows sys.stdout, which goes to the log below, unless it is told to stay.
+    console.file = console.file
     pipeline = _with_steps_named_after_tasks(pipeline)
     steps = len(pipeline.root.dag.tasks)
     with (
@@ -150,7 +151,9 @@ class _Work:
             report=self._display.working,
         )
         if ending.error is not None:
-            raise StepFailed(f"step {step.name}: {ending.error}\nlog: {_shown(self._run.log)}")
+            raise StepFailed(
+                f"step {step.name}: {ending.error}\nlog: {os.path.relpath(self._run.log)}"
+            )
         self._ledger.add(
             Finished(
                 step=step.name,
@@ -249,7 +252,3 @@ def _with_steps_named_after_tasks(pipeline: PipelineSpec) -> PipelineSpec:
 
 def _measure(step: Step) -> dict[str, list[int]]:
     return {name: measure(path) for name, path in step.outputs.items()}
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -47,6 +47,11 @@ class Run:
         return self.path / "log.txt"
 
     @property
+    def settings(self) -> Path:
+        """The recipe in full, overrides and defaults filled in."""
+        return self.path / "recipe.yaml"
+
+    @property
     def checkpoints(self) -> Path:
         """Where long steps keep the state from which they continue."""
         return self.path / "checkpoints"

@@ -1,0 +1,90 @@
+"""Kubeflow steps of the evaluation room."""
+
+from kfp import dsl
+
+from components.image import TRAIN_IMAGE
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def evaluate_methods(
+    examples: dsl.Input[dsl.Dataset],
+    tokens: dsl.Input[dsl.Dataset],
+    vocabulary: dsl.Input[dsl.Model],
+    entities: dsl.Input[dsl.Model],
+    truth: dsl.Input[dsl.Dataset],
+    fasttext_vectors: dsl.Input[dsl.Dataset],
+    fasttext_slices: dsl.Input[dsl.Model],
+    pretrained_vectors: dsl.Input[dsl.Dataset],
+    pretrained_slices: dsl.Input[dsl.Model],
+    finetuned_vectors: dsl.Input[dsl.Dataset],
+    finetuned_slices: dsl.Input[dsl.Model],
+    config: dict,
+    seed: int,
+    measured: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Measure every method, and the floors, on members that no model has seen."""
+    from pathlib import Path
+
+    from components.evaluation.config import EvaluationConfig
+    from components.evaluation.evaluate import OURS
+    from components.evaluation.whole_run import Inputs, Trained, measure_run
+
+    inputs = (examples, tokens, vocabulary, entities, truth)
+    trained = {
+        "fastText+Slice": (fasttext_vectors, fasttext_slices),
+        "BERT_PT+Slice": (pretrained_vectors, pretrained_slices),
+        "BERT_FT+Slice": (finetuned_vectors, finetuned_slices),
+    }
+    rows = measure_run(
+        Inputs(*(Path(artifact.path) for artifact in inputs)),
+        {
+            method: Trained(Path(vectors.path), Path(slices.path))
+            for method, (vectors, slices) in trained.items()
+        },
+        Path(measured.path),
+        EvaluationConfig(**config),
+        seed=seed,
+    )
+    for row in rows:
+        if row["method"] == OURS:
+            for figure in ("p@1", "p@5", "coverage"):
+                metrics.log_metric(f"{row['dataset']} {figure}", row[figure])
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def draw_report(
+    name: str,
+    measured: dsl.Input[dsl.Artifact],
+    sessions: dsl.Input[dsl.Dataset],
+    described: dsl.Input[dsl.Artifact],
+    pretrained: dsl.Input[dsl.Model],
+    finetuned: dsl.Input[dsl.Model],
+    config: dict,
+    seed: int,
+    report: dsl.Output[dsl.Artifact],
+    page: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+):
+    """Draw tables and plots: as JSON, as a page, and as what the Kubeflow UI shows."""
+    import shutil
+    from pathlib import Path
+
+    from components.evaluation.config import EvaluationConfig
+    from components.evaluation.whole_run import markdown, report_run
+
+    tables = report_run(
+        Path(report.path),
+        recipe=name,
+        measured=Path(measured.path),
+        sessions=Path(sessions.path),
+        described=Path(described.path),
+        logs={
+            "Pre-training": Path(pretrained.path, "log.jsonl"),
+            "Fine-tuning": Path(finetuned.path, "log.jsonl"),
+        },
+        shown=EvaluationConfig(**config).shown,
+        seed=seed,
+    )
+    shutil.copyfile(Path(report.path, "report.html"), page.path)
+    Path(summary.path).write_text(markdown(tables))

@@ -1,0 +1,272 @@
+"""What a run measures and shows, from the outputs of its steps.
+
+`measure_run` is the one place where the truth is read: grades of suggestions, and the groups by
+which members are coloured on the map. `report_run` draws from what it wrote.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.baselines.fasttext import WordVectors
+from components.encoder.vectors import load_vectors
+from components.evaluation.config import EvaluationConfig
+from components.evaluation.evaluate import METHODS, evaluate
+from components.evaluation.grading import truth_grader
+from components.evaluation.predictors import Predictor, slice_predictor
+from components.evaluation.report import Suggestion, Trail, VectorMap, write_report
+from components.extreme.labels import SPLITS, Examples
+from components.extreme.slice import Slice
+from components.files import whole_directory
+from components.marketplace.truth import Truth
+from components.text.documents import Tokens
+from components.text.vocabulary import Vocabulary
+
+SLICE_OF = {"D1": "D1", "D1-new": "D1-new", "D2": "D2", "D3": "D2"}
+"""Which of a method's Slices predicts a data set."""
+
+SURFACES = {"Suggested searches": "D1-new", "Try searching for": "D2"}
+"""The surface without past labels, and the one with them; whose Slice ranks for it."""
+
+EVALUATION, TRAILS, FACTS = "evaluation.json", "trails.json", "facts.json"
+MAP, GROUPS = "map", "groups.json"
+MEMBERS_SHOWN = 6
+SESSIONS_SHOWN = 6
+CANDIDATES = 200
+
+
+class Trained(NamedTuple):
+    """Vectors of the examples, and the directory of the Slices trained on them."""
+
+    vectors: Path
+    slices: Path
+
+
+class Inputs(NamedTuple):
+    """Outputs of earlier steps.
+
+    Attributes:
+        examples: contexts and labels.
+        tokens: documents, for the trails shown.
+        vocabulary: of the documents.
+        entities: word vectors of the entity sequences.
+        truth: what is known of the members; an empty directory when nothing is.
+    """
+
+    examples: Path
+    tokens: Path
+    vocabulary: Path
+    entities: Path
+    truth: Path
+
+
+def measure_run(
+    inputs: Inputs,
+    trained: Mapping[str, Trained],
+    target: Path,
+    config: EvaluationConfig,
+    *,
+    seed: int,
+) -> list[dict]:
+    """Measure all methods, and choose what the report shows of members; all or nothing.
+
+    Args:
+        inputs: what to measure on.
+        trained: method, such as `BERT_FT+Slice`, to its vectors and Slices; its last entry ranks
+            the suggestions shown.
+        target: directory to write.
+        config: sizes.
+        seed: of everything drawn.
+
+    Returns:
+        The rows of the table `query_recommendation`.
+    """
+    data = Examples.open(inputs.examples)
+    truth = Truth.open(inputs.truth) if any(inputs.truth.iterdir()) else None
+    vectors = {method: load_vectors(paths.vectors) for method, paths in trained.items()}
+    predictors = {
+        method: _slices(paths.slices, vectors[method]) for method, paths in trained.items()
+    }
+    words = WordVectors.load(inputs.entities)
+    with whole_directory(target) as directory:
+        result = evaluate(
+            data,
+            predictors,
+            directory / EVALUATION,
+            config,
+            entity_vectors=words.phrases(data.label_texts),
+            grader=truth_grader(truth, data.label_texts) if truth else None,
+            seed=seed,
+        )
+        shown = _choose_members(data, seed)
+        trails = _trails(inputs, data, predictors[list(trained)[-1]], shown, config)
+        _write_json(directory / TRAILS, trails)
+        _write_map(directory / MAP, data, vectors, truth, config, seed)
+        test = int(np.count_nonzero(data.table["split"] == SPLITS["test"]))
+        _write_json(directory / FACTS, {"labels": len(data.label_texts), "test members": test})
+    return result["rows"]
+
+
+def report_run(
+    target: Path,
+    *,
+    recipe: str,
+    measured: Path,
+    sessions: Path,
+    described: Path,
+    logs: Mapping[str, Path],
+    shown: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Write the report of a run; all or nothing.
+
+    Args:
+        target: directory to write `report.json` and `report.html` into.
+        recipe: its name.
+        measured: what `measure_run` wrote.
+        sessions: the sessions directory.
+        described: what `describe_sessions` wrote.
+        logs: title to training log.
+        shown: suggestions that repeats and grades were taken over.
+        seed: of the map.
+
+    Returns:
+        What `report.json` holds.
+    """
+    result = _read_json(measured / EVALUATION)
+    counts = _read_json(sessions / "sessions.json")
+    about = _read_json(described / "report.json")
+    facts = {name: counts[name] for name in ("members", "sessions", "actions")}
+    tables = {
+        "query_recommendation": result["rows"],
+        "sessions": about["rows"],
+        "differences": result["differences"],
+        "frequency": result["frequency"],
+    }
+    with whole_directory(target) as directory:
+        write_report(
+            directory,
+            recipe=recipe,
+            tables=tables,
+            seed=seed,
+            facts=facts | _read_json(measured / FACTS),
+            logs=logs,
+            trails=_read_json(measured / TRAILS),
+            vector_map=_read_map(measured / MAP),
+            session_figures=about["figures"],
+            shown=shown,
+        )
+        return _read_json(directory / "report.json")
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """Write precision and coverage as a Markdown table, for a pipeline's page."""
+    columns = ("p@1", "p@3", "p@5", "coverage")
+    lines = [
+        f"| {' | '.join(('data set', 'method', *columns))} |",
+        f"| --- | --- |{' ---: |' * len(columns)}",
+    ]
+    for row in report["tables"]["query_recommendation"]:
+        cells = " | ".join(f"{row[column]:.3f}" for column in columns)
+        lines.append(f"| {row['dataset']} | {row['method']} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _slices(directory: Path, vectors: NDArray[np.float32]) -> dict[str, Predictor]:
+    models = {name: Slice.load(directory / name) for name in set(SLICE_OF.values())}
+    return {dataset: slice_predictor(models[name], vectors) for dataset, name in SLICE_OF.items()}
+
+
+def _choose_members(data: Examples, seed: int) -> NDArray[np.int64]:
+    """Draw test members with something new to find; half of them never searched, if they can."""
+    rows, _ = data.select("D1-new", "test")
+    rows = np.random.default_rng(seed).permutation(rows)
+    searched = data.table["searched"][rows]
+    silent, talking = rows[~searched][: MEMBERS_SHOWN // 2], rows[searched]
+    return np.concatenate([talking[: MEMBERS_SHOWN - len(silent)], silent])
+
+
+def _trails(
+    inputs: Inputs,
+    data: Examples,
+    predictors: Mapping[str, Predictor],
+    rows: NDArray[np.int64],
+    config: EvaluationConfig,
+) -> list[Trail]:
+    tokens, vocabulary = Tokens.open(inputs.tokens), Vocabulary.load(inputs.vocabulary)
+    ranked = {
+        surface: predictors[dataset](
+            rows,
+            min(CANDIDATES, len(data.label_texts)),
+            data.context[rows] if dataset == "D1-new" else None,
+        )
+        for surface, dataset in SURFACES.items()
+    }
+    kind = "query" if "query" in data.label_kinds else "entity"
+    trails: list[Trail] = []
+    for place, row in enumerate(rows):
+        member, end = data.table["member_id"][row], int(data.table["context_end"][row])
+        document = int(tokens.rows([member])[0])
+        past, future = data.context[[row]], data.target[[row]]
+        trails.append(
+            Trail(
+                member=member,
+                sessions=[
+                    _actions(tokens.document(document, session, session + 1), vocabulary)
+                    for session in range(max(0, end - SESSIONS_SHOWN), end)
+                ],
+                suggestions={
+                    surface: [
+                        Suggestion(text=data.label_texts[label], score=round(float(score), 4))
+                        for label, score in zip(labels[place], scores[place], strict=True)
+                        if label >= 0 and data.label_kinds[label] == kind
+                    ][: config.shown]
+                    for surface, (labels, scores) in ranked.items()
+                },
+                past=[data.label_texts[label] for label in past.indices[np.argsort(-past.data)]],
+                truth=[data.label_texts[label] for label in future.indices],
+            )
+        )
+    return trails
+
+
+def _actions(session: NDArray[np.int32], vocabulary: Vocabulary) -> list[str]:
+    words = session[session != vocabulary.sep]
+    starts = np.flatnonzero(np.isin(words, vocabulary.action_ids))
+    return [vocabulary.decode(part) for part in np.split(words, starts[1:])] if len(starts) else []
+
+
+def _write_map(
+    directory: Path,
+    data: Examples,
+    vectors: Mapping[str, NDArray[np.float32]],
+    truth: Truth | None,
+    config: EvaluationConfig,
+    seed: int,
+) -> None:
+    test = np.flatnonzero(data.table["split"] == SPLITS["test"])
+    chosen = np.sort(np.random.default_rng(seed).permutation(test)[: config.map_members])
+    directory.mkdir()
+    for method, own in vectors.items():
+        np.save(directory / f"{method}.npy", own[chosen])
+    groups = truth.family(data.table["member_id"][chosen]).tolist() if truth else None
+    _write_json(directory / GROUPS, groups)
+
+
+def _read_map(directory: Path) -> VectorMap:
+    files = {method: directory / f"{method}.npy" for method in METHODS}
+    vectors = {method: np.load(file) for method, file in files.items() if file.exists()}
+    groups = _read_json(directory / GROUPS)
+    return VectorMap(vectors=vectors, groups=groups, group_name="occupation")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text())

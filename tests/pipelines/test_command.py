@@ -1,0 +1,110 @@
+"""The `intent` command: help, exit codes and how mistakes are told."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from pipelines.command import main
+from pipelines.local import runs
+
+
+def test_help_starts_without_the_heavy_libraries():
+    script = (
+        "import sys; from pipelines.command import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'kfp', 'torch', 'numpy', 'pyarrow', 'pydantic', 'rich', 'yaml'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("run", "report", "suggest", "compile"))
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("run", ["--recipe", "--set", "--resume", "--runs"]),
+        ("report", ["--run", "--runs"]),
+        ("suggest", ["--member", "--actions", "--surface", "-k", "--run"]),
+        ("compile", ["--output"]),
+    ],
+)
+def test_the_help_of_a_command_names_its_options(command, options, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in options)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["run", "--set", "seed"],
+        ["suggest"],
+        ["suggest", "--member", "ann", "--actions", "visitor.csv"],
+        ["suggest", "--member", "ann", "--surface", "email"],
+        ["suggest", "--member", "ann", "-k", "0"],
+    ],
+)
+def test_a_wrong_command_line_is_refused_with_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: intent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "--recipe", "quickstat"], "did you mean quickstart?"),
+        (["run", "--set", "pretrain.epoch=1"], "did you mean pretrain.epochs?"),
+        (["run", "--resume"], "no unfinished run of recipe 'quickstart'"),
+        (["run", "--resume", "yesterday"], "no run 'yesterday'"),
+        (["report"], "no run 'latest'"),
+        (["suggest", "--member", "ann"], "no run 'latest'"),
+    ],
+)
+def test_a_mistake_is_one_message_exit_code_1_and_nothing_written(
+    arguments, told, tmp_path, capsys
+):
+    assert main([*arguments, "--runs", str(tmp_path / "runs")]) == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith("intent: ")
+    assert told in shown.err
+    assert "Traceback" not in shown.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_another_recipe_is_not_continued(tmp_path, capsys):
+    run = runs.create("shopping", "shopping", {}, root=tmp_path)
+    arguments = ["run", "--recipe", "quickstart", "--resume", run.path.name]
+    assert main([*arguments, "--runs", str(tmp_path)]) == 1
+    assert "is a run of recipe shopping, not of quickstart" in capsys.readouterr().err
+
+
+def test_a_run_without_a_report_has_none_to_print(tmp_path, capsys):
+    run = runs.create("quickstart", "quickstart", {}, root=tmp_path)
+    assert main(["report", "--run", run.path.name, "--runs", str(tmp_path)]) == 1
+    assert f"intent run --resume {run.path.name}" in capsys.readouterr().err
+
+
+def test_compile_writes_a_pipeline(tmp_path, capsys):
+    path = tmp_path / "deep" / "training.yaml"
+    assert main(["compile", "--output", str(path)]) == 0
+    spec = yaml.safe_load(path.read_text())
+    assert spec["pipelineInfo"]["name"] == "intent-training"
+    assert capsys.readouterr().out.strip() == str(path)
+
+
+def test_compile_wants_a_yaml_file(tmp_path, capsys):
+    assert main(["compile", "--output", str(tmp_path / "training.json")]) == 1
+    assert "is YAML" in capsys.readouterr().err
