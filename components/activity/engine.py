@@ -29,7 +29,7 @@ def open_engine(*, keep_order: bool = False) -> "duckdb.DuckDBPyConnection":
 
     spill = Path(gettempdir()) / f"intent-store-{os.getpid()}"
     engine = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
-    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     if keep_order:
         engine.execute("SET threads = 1")
     return engine
