@@ -94,6 +94,7 @@ def test_rare_words_have_no_vector(sessions, tmp_path):
 def test_one_thread_gives_the_same_vectors_again(sessions, tmp_path):
     one, two = (train(sessions, tmp_path / name) for name in ("one", "two"))
     np.testing.assert_array_equal(one.unit, two.unit)
+    assert not np.array_equal(train(sessions, tmp_path / "three", seed=2).unit, one.unit)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "hs", "ns"])
