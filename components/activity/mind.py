@@ -246,7 +246,8 @@ CASE WHEN len(v) <> 8 THEN '{MALFORMED}'
 NEWS = f"""
 INSERT OR IGNORE INTO postings
 SELECT v[1],
-       left(concat_ws(' ', v[2], v[3], v[4], CASE WHEN ? THEN nullif(v[5], '') END), {LONGEST_TEXT}),
+       left(concat_ws(' ', v[2], v[3], v[4], CASE WHEN ? THEN nullif(v[5], '') END),
+            {LONGEST_TEXT}),
        v[2], v[3],
        list_sort(list_distinct(list_concat(
            CASE WHEN json_valid(v[7]) THEN json_extract_string(v[7], '$[*].WikidataId') END,
