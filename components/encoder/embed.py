@@ -94,24 +94,28 @@ class Embedder:
         known.update(zip(fresh, encoded[len(newest) :].copy(), strict=True))
         vectors = np.zeros((len(documents), self.dimension), np.float32)
         vectors[list(newest)] = encoded[: len(newest)]
+        newest_vectors = vectors.copy()
         for row, keys in enumerate(closed_of):
             if keys:
                 vectors[row] += np.sum([known[key] for key in keys], axis=0)
                 vectors[row] /= 1 + len(keys)
-        return Embedded(vectors, list(closed), sum(map(len, closed_of), len(newest)), len(encoded))
+        chunks = sum(map(len, closed_of), len(newest))
+        return Embedded(vectors, newest_vectors, list(closed), chunks, len(encoded))
 
 
 class Embedded(NamedTuple):
     """Vectors and what they cost.
 
     Attributes:
-        vectors: float32[n, d].
+        vectors: float32[n, d], means over the recent chunks.
+        newest: float32[n, d], of the newest chunk alone, which is what fine-tuning classified.
         closed: keys of the closed chunks among those averaged.
         chunks: chunks averaged.
         encoded: chunks that went through the encoder.
     """
 
     vectors: np.ndarray
+    newest: np.ndarray
     closed: list[bytes]
     chunks: int
     encoded: int
@@ -149,13 +153,16 @@ def embed_examples(
     embedder = Embedder.load(encoder, config)
     data = Examples.open(examples)
     context = contexts(Tokens.open(tokens), data, limit=None)
-    vectors = np.empty((len(data.table["split"]), embedder.dimension), np.float32)
+    vectors = np.empty((len(data), embedder.dimension), np.float32)
+    newest = np.empty_like(vectors)
     with progress("embed", total=len(vectors)) as bar:
         for start in range(0, len(vectors), DOCUMENTS_AT_ONCE):
             rows = range(start, min(start + DOCUMENTS_AT_ONCE, len(vectors)))
-            vectors[start : rows.stop] = embedder.embed([context(row) for row in rows])
+            embedded = embedder.embed_reusing([context(row) for row in rows], {})
+            vectors[start : rows.stop] = embedded.vectors
+            newest[start : rows.stop] = embedded.newest
             bar.advance(len(rows))
-    save_vectors(target, vectors, encoder=embedder.version)
+    save_vectors(target, vectors, newest, encoder=embedder.version)
 
 
 def embed_members(

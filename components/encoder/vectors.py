@@ -11,29 +11,38 @@ import pyarrow.feather as feather
 from components.encoder.errors import EncoderError
 from components.files import whole_directory
 
-VECTORS, ABOUT = "vectors.npy", "vectors.json"
+VECTORS, NEWEST, ABOUT = "vectors.npy", "newest.npy", "vectors.json"
 MEMBERS, CHUNK_KEYS, CHUNK_VECTORS = "members.arrow", "chunk_keys.npy", "chunk_vectors.npy"
 
 
-def save_vectors(target: Path, vectors: np.ndarray, **about: str | int | float) -> None:
+def save_vectors(
+    target: Path, vectors: np.ndarray, newest: np.ndarray | None = None, **about: str | int | float
+) -> None:
     """Write vectors and what made them, all or nothing.
 
     Args:
         target: directory to write.
         vectors: float32[n, d].
+        newest: float32[n, d], of the newest chunks alone, where vectors are means over chunks.
         about: facts to keep beside them, the encoder's version among them.
     """
     with whole_directory(target) as directory:
         _write(directory, vectors, about)
+        if newest is not None:
+            np.save(directory / NEWEST, newest)
 
 
-def load_vectors(directory: Path) -> np.ndarray:
+def load_vectors(directory: Path, name: str = VECTORS) -> np.ndarray:
     """Map float32[n, d] written by `save_vectors`.
+
+    Args:
+        directory: that was written.
+        name: VECTORS, or NEWEST for those of the newest chunks.
 
     Raises:
         EncoderError: the file is missing or damaged; names it.
     """
-    path = directory / VECTORS
+    path = directory / name
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -83,6 +84,42 @@ def save_encoder(
         (directory / "config.json").write_text(json.dumps(about, indent=2) + "\n")
         if log is not None:
             shutil.copy(log, directory / "log.jsonl")
+
+
+class LabelWeights(NamedTuple):
+    """The label layer of a fine-tuned encoder, for scoring vectors of newest chunks.
+
+    Attributes:
+        scale: float32[d], of the normalisation.
+        shift: float32[d], likewise.
+        weight: float32[L, d].
+        bias: float32[L].
+    """
+
+    scale: np.ndarray
+    shift: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def features(self, vectors: np.ndarray) -> np.ndarray:
+        """Return float32[n, d], what scores are linear in, from pooled vectors [n, d]."""
+        centred = vectors - vectors.mean(axis=1, keepdims=True)
+        deviation = np.sqrt(centred.var(axis=1, keepdims=True) + LAYER_NORM_EPS)
+        return centred / deviation * self.scale + self.shift
+
+
+def load_label_weights(directory: Path) -> LabelWeights:
+    """Read the label layer that `finetune` wrote beside the encoder.
+
+    Raises:
+        EncoderError: a file is missing or damaged, or the encoder was not fine-tuned.
+    """
+    heads = load_encoder(directory).heads
+    names = ("scale.weight", "scale.bias", "weight", "bias")
+    try:
+        return LabelWeights(*(heads[f"labels.{name}"].numpy() for name in names))
+    except KeyError as error:
+        raise EncoderError(f"{directory}: holds no label layer, it was not fine-tuned") from error
 
 
 def load_encoder(directory: Path) -> StoredEncoder:
