@@ -50,7 +50,7 @@ class MarketplaceConfig(Config):
     drift: float = Field(default=0.6, ge=0, le=1)
     explore: float = Field(default=0.3, ge=0, le=1)
     fresh: float = Field(default=0.2, ge=0, le=1)
-    new_query: float = Field(default=10.0, gt=0, le=100)
+    new_query: float = Field(default=12.0, gt=0, le=100)
     tail_query: float = Field(default=0.25, ge=0, le=1)
     round_tail: float = Field(default=4.0, gt=0, le=20)
     micro_views: bool = False

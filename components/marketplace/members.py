@@ -5,12 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.marketplace.catalogue import INDUSTRIES, LEVELS, Catalogue, draw
+from components.marketplace.catalogue import Catalogue
 from components.marketplace.config import MarketplaceConfig
+from components.marketplace.draws import draw
+from components.marketplace.occupations import Occupations
+from components.marketplace.postings import HOME_INDUSTRY_SHARE, INDUSTRIES, LEVELS
 from components.marketplace.words import CITIES
+
+Ints = NDArray[np.int64]
 
 GOALS = 3
 LEVEL_SHARES = (0.22, 0.4, 0.26, 0.12)
+TERSE_SHARE, CHOOSY_SHARE = 0.3, 0.6
+# Goals change between these shares of the visits; some change twice.
+CHANGE_SPAN = (0.2, 0.9)
+SECOND_CHANGE_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,112 +42,121 @@ class Members:
     """
 
     first: int
-    visits: NDArray[np.int64]
+    visits: Ints
     searches: NDArray[np.bool_]
     drive: NDArray[np.float64]
-    terse: NDArray[np.int64]
-    city: NDArray[np.int64]
+    terse: Ints
+    city: Ints
     choosy: NDArray[np.bool_]
     appetite: NDArray[np.float64]
     ability: NDArray[np.float64]
-    goals: NDArray[np.int64]
+    goals: Ints
     until: NDArray[np.float64]
-    occupation: NDArray[np.int64]
-    speciality: NDArray[np.int64]
-    level: NDArray[np.int64]
-    industry: NDArray[np.int64]
+    occupation: Ints
+    speciality: Ints
+    level: Ints
+    industry: Ints
 
 
 def draw_members(
     catalogue: Catalogue,
     config: MarketplaceConfig,
-    rng: np.random.Generator,
     *,
     first: int,
     count: int,
+    rng: np.random.Generator,
 ) -> Members:
     """Draw the latent traits of members `first` to `first + count - 1`."""
-    visits = _visits(config, rng, count)
     drive = rng.beta(1.5, 1.6, count)
-    # Members who never search are mostly the passive ones, who are reached by notifications.
-    reluctance = rng.random(count) + 0.5 * drive
-    searches = reluctance.argsort().argsort() >= round(config.never_search * count)
-    goals, until = _episodes(config, rng, visits)
+    goals, until = _changes(config.drift, count, rng)
     return Members(
         first=first,
-        visits=visits,
-        searches=searches,
+        visits=_visits(config, count, rng),
+        searches=_searches(config.never_search, drive, rng),
         drive=drive,
-        terse=(rng.random(count) < 0.3).astype(np.int64),
+        terse=(rng.random(count) < TERSE_SHARE).astype(np.int64),
         city=(len(CITIES) * rng.random(count) ** 2).astype(np.int64),
-        choosy=rng.random(count) < 0.6,
+        choosy=rng.random(count) < CHOOSY_SHARE,
         appetite=rng.normal(0, 1.2, count),
         ability=rng.normal(0, 1, count),
         goals=goals,
         until=until,
-        **_wishes(catalogue, rng, goals),
+        **_wishes(catalogue.occupations, goals, rng),
     )
 
 
-def _visits(config: MarketplaceConfig, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+def _visits(config: MarketplaceConfig, count: int, rng: np.random.Generator) -> Ints:
     """Power-law visits with the configured mean, at least one each."""
     tail = config.activity_exponent
-    draws = rng.pareto(tail, count) * (config.sessions_per_member - 0.5) * (tail - 1)
-    return (1 + draws).astype(np.int64).clip(1, config.most_sessions)
+    more = rng.pareto(tail, count) * (tail - 1) * (config.sessions_per_member - 0.5)
+    return (1 + more).astype(np.int64).clip(1, config.most_sessions)
 
 
-def _episodes(
-    config: MarketplaceConfig, rng: np.random.Generator, visits: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    count = len(visits)
-    changes = (rng.random(count) < config.drift).astype(np.int64)
-    changes += (changes > 0) & (rng.random(count) < 0.25)
-    cuts = rng.uniform(0.2, 0.9, (count, GOALS - 1))
+def _searches(
+    never: float, drive: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Whoever never searches is mostly passive, reached by notifications; the share is exact."""
+    keenness = rng.random(len(drive)) + 0.5 * drive
+    return keenness.argsort().argsort() >= round(never * len(drive))
+
+
+def _changes(
+    drift: float, count: int, rng: np.random.Generator
+) -> tuple[Ints, NDArray[np.float64]]:
+    """How many goals there are, and when each ends."""
+    changes = (rng.random(count) < drift).astype(np.int64)
+    changes += (changes > 0) & (rng.random(count) < SECOND_CHANGE_SHARE)
+    cuts = rng.uniform(*CHANGE_SPAN, (count, GOALS - 1))
     cuts[changes < 2, 1] = 1
     cuts[changes < 1, 0] = 1
-    until = np.ones((count, GOALS))
-    until[:, : GOALS - 1] = np.sort(cuts, axis=1)
-    return changes + 1, until
+    return changes + 1, np.column_stack([np.sort(cuts, axis=1), np.ones(count)])
 
 
-def _wishes(
-    catalogue: Catalogue, rng: np.random.Generator, goals: NDArray[np.int64]
-) -> dict[str, NDArray[np.int64]]:
-    """First goals by popularity; later goals follow from the earlier ones.
-
-    Half of the changes take a step on the graph of related occupations (mostly to the closest
-    ones), and a speciality that the new occupation has too is kept. A quarter change the
-    speciality, a quarter aim a level higher.
-    """
-    occupations, count = catalogue.occupations, len(goals)
-    wishes = {
-        n: np.empty((count, GOALS), np.int64)
-        for n in ("occupation", "speciality", "level", "industry")
+def _wishes(occupations: Occupations, goals: Ints, rng: np.random.Generator) -> dict[str, Ints]:
+    """First goals by popularity; later goals follow from the earlier ones."""
+    count = len(goals)
+    occupation = rng.choice(len(occupations.names), count, p=occupations.popularity)
+    wish = {
+        "occupation": occupation,
+        "speciality": draw(rng, occupations.speciality_shares[occupation]),
+        "level": rng.choice(LEVELS, count, p=LEVEL_SHARES),
+        "industry": _industry(occupations.families[occupation], rng),
     }
-    o = rng.choice(len(occupations.popularity), count, p=occupations.popularity)
-    s = draw(rng, occupations.speciality_shares[o])
-    z = rng.choice(LEVELS, count, p=LEVEL_SHARES)
-    industry = _industry(occupations.families[o], rng)
-    for goal in range(GOALS):
-        if goal:
-            luck = rng.random(count)
-            changes = goals > goal
-            leaves, turns, rises = luck < 0.5, (luck >= 0.5) & (luck < 0.75), luck >= 0.75
-            turns |= rises & (z == LEVELS - 1)
-            onward = occupations.neighbours[o, draw(rng, occupations.steps[o])]
-            same = occupations.speciality_ids[onward] == occupations.speciality_ids[o, s][:, None]
-            fresh = draw(rng, occupations.speciality_shares[o])
-            carried = np.where(same.any(1), same.argmax(1), fresh)
-            moved = leaves & changes & (occupations.families[onward] != occupations.families[o])
-            industry = np.where(moved, _industry(occupations.families[onward], rng), industry)
-            s = np.where(changes & leaves, carried, np.where(changes & turns, fresh, s))
-            o = np.where(changes & leaves, onward, o)
-            z = np.where(changes & rises, np.minimum(z + 1, LEVELS - 1), z)
-        for name, value in zip(wishes, (o, s, z, industry), strict=True):
-            wishes[name][:, goal] = value
-    return wishes
+    wishes = [wish]
+    for goal in range(1, GOALS):
+        later = _later(occupations, wishes[-1], rng)
+        wishes.append({k: np.where(goals > goal, later[k], wishes[-1][k]) for k in wish})
+    return {name: np.column_stack([w[name] for w in wishes]) for name in wish}
 
 
-def _industry(families: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    own = families * 2 + rng.integers(0, 2, len(families))
-    return np.where(rng.random(len(own)) < 0.85, own, rng.integers(0, len(INDUSTRIES), len(own)))
+def _later(
+    occupations: Occupations, wish: dict[str, Ints], rng: np.random.Generator
+) -> dict[str, Ints]:
+    """The goal after `wish`.
+
+    Half of the changes take a step on the graph of related occupations, mostly to the closest
+    ones, and keep a speciality that the new occupation has too. A quarter change the speciality,
+    a quarter aim a level higher.
+    """
+    o, s, z = wish["occupation"], wish["speciality"], wish["level"]
+    luck = rng.random(len(o))
+    leaves, rises = luck < 0.5, (luck >= 0.75) & (z < LEVELS - 1)
+    onward = occupations.neighbours[o, draw(rng, occupations.steps[o])]
+    next_o = np.where(leaves, onward, o)
+    another = draw(rng, occupations.speciality_shares[next_o])
+    same = occupations.speciality_ids[next_o] == occupations.speciality_ids[o, s][:, None]
+    carried = np.where(same.any(1), same.argmax(1), another)
+    families = occupations.families[next_o]
+    moved = families != occupations.families[o]
+    return {
+        "occupation": next_o,
+        "speciality": np.where(rises, s, np.where(leaves, carried, another)),
+        "level": z + rises,
+        "industry": np.where(moved, _industry(families, rng), wish["industry"]),
+    }
+
+
+def _industry(families: Ints, rng: np.random.Generator) -> Ints:
+    own = 2 * families + rng.integers(0, 2, len(families))
+    elsewhere = rng.integers(0, len(INDUSTRIES), len(families))
+    return np.where(rng.random(len(families)) < HOME_INDUSTRY_SHARE, own, elsewhere)

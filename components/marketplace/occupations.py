@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from components.marketplace.draws import zipf
 from components.marketplace.errors import MarketplaceError
 from components.marketplace.words import ABBREVIATIONS, FAMILIES, LEVEL_WORDS
 
@@ -24,6 +25,7 @@ class Occupations:
     """The occupations of one marketplace; `O` of them, with `S` specialities each.
 
     Attributes:
+        names: domain and head ("data analyst"), a real title.
         domains: the word that says what the work is about ("data").
         heads: the noun that says what the worker does ("analyst").
         families: index into `FAMILIES` per occupation, int64[O].
@@ -37,6 +39,7 @@ class Occupations:
         steps: probability that a member leaving an occupation takes each neighbour, float64[O, 6].
     """
 
+    names: list[str]
     domains: list[str]
     heads: list[str]
     families: NDArray[np.int64]
@@ -49,11 +52,6 @@ class Occupations:
     neighbours: NDArray[np.int64]
     steps: NDArray[np.float64]
 
-    @property
-    def names(self) -> list[str]:
-        """Names such as "data analyst"."""
-        return [f"{d} {h}" for d, h in zip(self.domains, self.heads, strict=True)]
-
 
 def read_titles() -> list[str]:
     """Real job titles, lower case, distinct and sorted (find-job-titles, used as data)."""
@@ -65,7 +63,7 @@ def read_titles() -> list[str]:
     return sorted({line.strip().lower() for line in gzip.decompress(packed).decode().splitlines()})
 
 
-def build_occupations(count: int, specialities: int, rng: np.random.Generator) -> Occupations:
+def build_occupations(count: int, specialities: int, *, rng: np.random.Generator) -> Occupations:
     """Group the titles into `count` occupations and relate them to each other.
 
     A title belongs to its head noun (the last word) and to that of its other words which the
@@ -75,24 +73,25 @@ def build_occupations(count: int, specialities: int, rng: np.random.Generator) -
     groups = _largest(_group_titles(read_titles()), count)
     keys = list(groups)
     words = _speciality_words(groups)
-    chosen = [_choose(key, words, specialities, rng) for key in keys]
+    chosen = [_choose(key, words, count=specialities, rng=rng) for key in keys]
     texts = [[text for text, _ in row] for row in chosen]
     ids = {text: number for number, text in enumerate(sorted({t for row in texts for t in row}))}
     closeness = _closeness(keys, groups)
     others = closeness - 2 * np.eye(len(keys), dtype=np.float32)
     neighbours = np.argsort(-others, axis=1, kind="stable")[:, :NEIGHBOURS]
     return Occupations(
+        names=[" ".join(key) for key in keys],
         domains=[domain for domain, _ in keys],
         heads=[head for _, head in keys],
         families=np.array([_family(key) for key in keys]),
         specialities=texts,
         titles=[[title for _, title in row] for row in chosen],
         speciality_ids=np.array([[ids[text] for text in row] for row in texts]),
-        popularity=_zipf(rng.permutation(len(keys)), 0.6),
-        speciality_shares=np.tile(_zipf(np.arange(specialities), 0.6), (len(keys), 1)),
+        popularity=zipf(rng.permutation(len(keys)), 0.6),
+        speciality_shares=np.tile(zipf(np.arange(specialities), 0.6), (len(keys), 1)),
         closeness=closeness,
         neighbours=neighbours,
-        steps=np.tile(_zipf(np.arange(NEIGHBOURS), 1.6), (len(keys), 1)),
+        steps=np.tile(zipf(np.arange(NEIGHBOURS), 1.6), (len(keys), 1)),
     )
 
 
@@ -143,7 +142,7 @@ def _speciality_words(groups: Groups) -> dict[Key, dict[str, str]]:
 
 
 def _choose(
-    key: Key, words: dict[Key, dict[str, str]], count: int, rng: np.random.Generator
+    key: Key, words: dict[Key, dict[str, str]], *, count: int, rng: np.random.Generator
 ) -> list[tuple[str, str]]:
     """Prefer specialities that other occupations have too; borrow when there are too few."""
     spread = Counter(word for named in words.values() for word in named)
@@ -187,12 +186,8 @@ def _closeness(keys: list[Key], groups: Groups) -> NDArray[np.float32]:
     np.fill_diagonal(close, 0)
     close /= close.max()
     np.fill_diagonal(close, 1)
-    return close
-
-
-def _zipf(ranks: NDArray[np.int64], exponent: float) -> NDArray[np.float64]:
-    weights = (ranks + 1.0) ** -exponent
-    return weights / weights.sum()
+    # Rounded, so that a processor's order of summation decides no tie.
+    return close.round(4)
 
 
 def abbreviate(text: str) -> str:

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from components.marketplace.catalogue import ANY, FORMS, Catalogue
+from components.marketplace.catalogue import Catalogue
 from components.marketplace.errors import MarketplaceError
-from components.marketplace.tables import save
-from components.marketplace.words import CITIES, FAMILIES, QUERY_EXTRAS
+from components.marketplace.queries import ANY, FORMS
+from components.marketplace.tables import EXTRAS, save
+from components.marketplace.words import FAMILIES
 
 PERFECT, GOOD, FAIR, BAD, UNASKED = 3, 2, 1, 0, -1
 CLOSE = 0.35
@@ -164,6 +165,8 @@ def write_truth(catalogue: Catalogue, truth: Path) -> None:
     """Write what the catalogue's texts mean; the members' goals are written chunk by chunk."""
     occupations, postings, queries = catalogue.occupations, catalogue.postings, catalogue.queries
     families = list(FAMILIES)
+    words = [_company_word(name) for name in catalogue.companies.names]
+    (truth / "members").mkdir()
     np.save(truth / "closeness.npy", occupations.closeness)
     tables: dict[str, dict] = {
         "occupations": {
@@ -175,8 +178,8 @@ def write_truth(catalogue: Catalogue, truth: Path) -> None:
         },
         "postings": {
             "entity": [
-                f"{_company_word(catalogue.companies[c])} {title.lower()}"
-                for c, title in zip(postings.company, postings.titles, strict=True)
+                f"{words[company]} {postings.titles[title].lower()}"
+                for company, title in zip(postings.company, postings.title, strict=True)
             ],
             "occupation": postings.occupation,
             "speciality": postings.speciality,
@@ -189,7 +192,7 @@ def write_truth(catalogue: Catalogue, truth: Path) -> None:
                 strict=True,
             )
         ),
-        "extras": {"extra": [*CITIES, *QUERY_EXTRAS]},
+        "extras": {"extra": EXTRAS},
     }
     tables["queries"]["query"] = pa.array(queries.texts).take(pa.array(queries.meaning[:, 0]))
     for name, columns in tables.items():
