@@ -11,6 +11,7 @@ from rich.text import Text
 from components.progress import format_figures
 
 NAME_WIDTH = 24
+DESCRIPTION_WIDTH = 36
 
 
 class Display(AbstractContextManager, Protocol):
@@ -63,7 +64,7 @@ class Bars:
     def __init__(self, console: Console, steps: int):
         self._lines = Lines(console, steps)
         self._progress = Progress(
-            TextColumn("{task.description}", table_column=None),
+            TextColumn(f"{{task.description:<{DESCRIPTION_WIDTH}}}"),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
@@ -75,9 +76,9 @@ class Bars:
             redirect_stderr=False,
             transient=True,
         )
-        self._all = self._add(f"{steps} steps", total=steps)
+        self._all = self._add("steps", total=steps)
         self._step: TaskID | None = None
-        self._count = f"0/{steps}"
+        self._steps, self._done = steps, 0
         self._title, self._description, self._since = "", "", (0.0, 0.0)
 
     def __enter__(self) -> Self:
@@ -117,7 +118,8 @@ class Bars:
             self._progress.remove_task(self._step)
             self._step = None
         self._lines.finished(title, seconds=seconds, peak_bytes=peak_bytes, kept=kept)
-        self._progress.advance(self._all)
+        self._done += 1
+        self._progress.update(self._all, completed=self._done, count=f"{self._done}/{self._steps}")
 
     def _add(self, description: str, *, total: float | None) -> TaskID:
         return self._progress.add_task(description, total=total, count="", left="", figures="")

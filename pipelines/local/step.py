@@ -136,6 +136,7 @@ def execute(
                     break
                 time.sleep(SECONDS_BETWEEN_LOOKS)
     except BaseException:
+        report({"description": "stopping", "total": 1, "done": 0, "figures": {}})
         _stop(process)
         raise
     process.returncode = os.waitstatus_to_exitcode(status)
