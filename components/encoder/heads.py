@@ -108,7 +108,7 @@ class LabelLayer(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(len(prior), dimension))
         self.bias = nn.Parameter(torch.logit(prior.float().clamp(1e-7, 0.5)))
-        self.scale = nn.LayerNorm(dimension)
+        self.scale = nn.LayerNorm(dimension, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(dropout)
         self.chunk = chunk
 
@@ -156,7 +156,12 @@ class LabelLayer(nn.Module):
 
 
 class SlicedCrossEntropy(torch.autograd.Function):
-    """Mean cross-entropy of `hidden @ weight.T + bias`, a slice of rows at a time."""
+    """Mean cross-entropy of `hidden @ weight.T + bias`, a slice of rows at a time.
+
+    The time goes into passes over the scores, so there are as few as can be: the softmax is never
+    divided out, its divisor is applied to the narrow factors of the products instead, and the
+    slices share their memory.
+    """
 
     @staticmethod
     def forward(ctx, hidden, weight, bias, target):
@@ -164,34 +169,40 @@ class SlicedCrossEntropy(torch.autograd.Function):
         dtype = _product_dtype(hidden)
         weight_cast = weight.to(dtype)
         grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight)
-        grad_bias = torch.zeros_like(bias)
+        grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         total = torch.zeros((), device=hidden.device)
-        rows = max(1, SCORES_AT_ONCE // len(weight))
+        rows = max(1, min(len(hidden), SCORES_AT_ONCE // len(weight)))
+        products = torch.empty(rows, len(weight), dtype=dtype, device=hidden.device)
+        scores = (
+            products if dtype == torch.float32 else torch.empty_like(products, dtype=torch.float32)
+        )
         with torch.autocast(hidden.device.type, enabled=False):
             for start in range(0, len(hidden), rows):
-                part = hidden[start : start + rows].to(dtype)
-                wanted = target[start : start + rows, None]
-                scores = torch.addmm(bias.to(dtype), part, weight_cast.T).float()
-                log_sum = scores.logsumexp(1, keepdim=True)
-                total += (log_sum - scores.gather(1, wanted)).sum()
-                gradient = scores.sub_(log_sum).exp_()
-                gradient.scatter_add_(1, wanted, gradient.new_full(wanted.shape, -1.0))
-                grad_bias += gradient.sum(0)
-                gradient = gradient.to(dtype)
-                grad_hidden[start : start + rows] = (gradient @ weight_cast).to(hidden.dtype)
-                _accumulate_product(grad_weight, gradient.T, part)
-        count = max(1, len(hidden))
-        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
-        ctx.count = count
-        return total / count
+                x = hidden[start : start + rows].float()
+                wanted = target[start : start + rows]
+                product, score = products[: len(x)], scores[: len(x)]
+                torch.mm(x.to(dtype), weight_cast.T, out=product)
+                torch.add(product, bias, out=score)
+                total -= score.gather(1, wanted[:, None]).sum()
+                highest = score.amax(1, keepdim=True)
+                mass = score.sub_(highest).exp_().sum(1, keepdim=True)
+                total += (mass.log() + highest).sum()
+                grad_bias += torch.mv(score.T, mass.reciprocal()[:, 0])
+                product.copy_(score)
+                grad_x = (product @ weight_cast).float() / mass
+                grad_hidden[start : start + rows] = grad_x - weight[wanted]
+                _accumulate_product(grad_weight, product.T, (x / mass).to(dtype))
+                grad_weight.index_add_(0, wanted, x.to(weight.dtype), alpha=-1)
+                grad_bias -= torch.bincount(wanted, minlength=len(bias))
+        ctx.gradients = grad_hidden, grad_weight, grad_bias
+        ctx.count = max(1, len(hidden))
+        return total / ctx.count
 
     @staticmethod
     def backward(ctx, grad):
         """Scale the gradients found in `forward`."""
         scale = grad / ctx.count
-        hidden, weight, bias = ctx.saved_tensors
-        return hidden * scale, weight * scale, bias * scale, None
+        return *(gradient.mul_(scale) for gradient in ctx.gradients), None
 
 
 class SlicedBinaryCrossEntropy(torch.autograd.Function):

@@ -111,3 +111,23 @@ def test_the_shortlist_loss_is_unbiased(layer):
     error = draws.std() / len(draws) ** 0.5
     assert abs(draws.mean() - full) < 4 * error
     assert draws.std() > 0.01 * full, "a sample has to matter, or this test cannot fail"
+
+
+@pytest.mark.parametrize("loss", ["words", "labels"])
+def test_losses_in_half_precision_are_close_to_those_in_full(loss):
+    torch.manual_seed(0)
+    inputs = leaves(torch.randn(16, 8), torch.randn(37, 8), torch.randn(37))
+    target, positive = torch.randint(37, (16,)), random_positives(16, 37)
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            if loss == "words":
+                value = SlicedCrossEntropy.apply(*inputs, target)
+            else:
+                value = SlicedBinaryCrossEntropy.apply(*inputs, positive, None, 10)
+            found.append(with_gradients(value, *inputs))
+    (full, expected), (half, gradients) = found
+    torch.testing.assert_close(half, full, rtol=0.01, atol=0)
+    for gradient, exact in zip(gradients, expected, strict=True):
+        assert gradient.dtype == torch.float32
+        assert (gradient - exact).norm() < 0.02 * exact.norm()
