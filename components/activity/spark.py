@@ -47,9 +47,9 @@ def write_parts(
             .write.partitionBy("part")
             .parquet(str(scratch / "parts"))
         )
-        _collect_parts(scratch / "parts", target, parts)
+        written = _collect_parts(scratch / "parts", target, parts)
         counts = (
-            spark.read.parquet(str(target))
+            spark.read.parquet(*map(str, written))
             .groupBy("member_id")
             .agg(f.max("session").alias("sessions"))
             .agg(f.sum("sessions"), f.count("sessions"))
@@ -103,12 +103,13 @@ def _refuse_nulls(actions: "DataFrame", files: list[Path]) -> None:
         raise ActivityError(f"{files[0].parent}: column {name} has rows without a value")
 
 
-def _collect_parts(written: Path, target: Path, parts: int) -> None:
+def _collect_parts(folder: Path, target: Path, parts: int) -> list[Path]:
     """Give Spark's `part=N/part-...parquet` files their names; a part without rows gets one too."""
-    for part in range(parts):
-        path = target / f"part-{part:05d}.parquet"
-        files = list((written / f"part={part}").glob("*.parquet"))
+    paths = [target / f"part-{part:05d}.parquet" for part in range(parts)]
+    for part, path in enumerate(paths):
+        files = list((folder / f"part={part}").glob("*.parquet"))
         if files:
             files[0].rename(path)
         else:
             pq.write_table(SESSION_SCHEMA.empty_table(), path, store_schema=False)
+    return paths
