@@ -247,3 +247,7 @@ def _compile(options: argparse.Namespace) -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     Compiler().compile(training, str(options.output))
     print(options.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,7 +1,6 @@
 """How trails and suggestions are printed: as in Figure 2 and Table 4 of the paper."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.evaluation.report import print_report
-from pipelines.local.runs import Run
+from pipelines.local.runs import Run, shown
 
 TRAILS = Path("evaluate", "measured", "trails.json")
 MEMBERS_SHOWN = 2
@@ -20,27 +19,27 @@ def show_report(run: Run, console: Console) -> None:
     """Print suggestions for some members, the tables of a finished run, and where its page is."""
     for trail in json.loads((run.path / TRAILS).read_text())[:MEMBERS_SHOWN]:
         console.print(Text(f"member {trail['member']}", style="bold cyan"))
-        print_trail(trail["sessions"], console, shown=3)
+        print_trail(trail["sessions"], console, most=3)
         for title, suggestions in trail["suggestions"].items():
             rows = ((s["text"], s["score"], s["text"] in trail["past"]) for s in suggestions)
             print_suggestions(title, rows, console)
         console.print()
     print_report(json.loads((run.path / "report.json").read_text()), console)
-    page = os.path.relpath(run.path / "report.html")
+    page = shown(run.path / "report.html")
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 
-def print_trail(sessions: Sequence[Sequence[str]], console: Console, *, shown: int) -> None:
+def print_trail(sessions: Sequence[Sequence[str]], console: Console, *, most: int) -> None:
     """Print the last sessions of a trail.
 
     Args:
         sessions: rendered actions per session, such as `VIEW c_acme_inc data engineer`.
         console: where to print.
-        shown: how many sessions.
+        most: how many sessions.
     """
-    if len(sessions) > shown:
-        console.print(Text(f"  ... {len(sessions) - shown} earlier sessions", style="dim"))
-    for number, session in list(enumerate(sessions, start=1))[-shown:]:
+    if len(sessions) > most:
+        console.print(Text(f"  ... {len(sessions) - most} earlier sessions", style="dim"))
+    for number, session in list(enumerate(sessions, start=1))[-most:]:
         console.print(Text(f"  session {number}", style="bold"))
         for line in session:
             action, _, text = line.partition(" ")

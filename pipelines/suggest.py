@@ -53,7 +53,7 @@ def show_suggestions(
         recipe.vertical,
         recipe.embed,
     )
-    print_trail(rendered_sessions(trail), console, shown=8)
+    print_trail(rendered_sessions(trail), console, most=8)
     found = suggester.suggest(trail, k, surface)
     rows = ((suggestion.text, suggestion.score, suggestion.seen) for suggestion in found)
     print_suggestions(TITLES[surface], rows, console)

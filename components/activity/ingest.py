@@ -12,6 +12,7 @@ from components.activity.config import (
     Vertical,
 )
 from components.activity.schema import ActivityError
+from components.files import whole_directory
 
 
 def ingest_source(
@@ -45,7 +46,8 @@ def ingest_source(
         from components.marketplace.generate import generate
 
         return generate(MarketplaceConfig(**source), feed, truth, seed=seed)
-    truth.mkdir(parents=True, exist_ok=True)
+    with whole_directory(truth):
+        pass
     limit = config.quarantine_limit
     if kind == "files":
         from components.activity.sources import ingest_files

@@ -18,6 +18,7 @@ def evaluate_methods(
     pretrained_slices: dsl.Input[dsl.Model],
     finetuned_vectors: dsl.Input[dsl.Dataset],
     finetuned_slices: dsl.Input[dsl.Model],
+    finetuned: dsl.Input[dsl.Model],
     config: dict,
     seed: int,
     measured: dsl.Output[dsl.Artifact],
@@ -30,7 +31,7 @@ def evaluate_methods(
     from components.evaluation.evaluate import OURS
     from components.evaluation.whole_run import Inputs, Trained, measure_run
 
-    inputs = (examples, tokens, vocabulary, entities, truth)
+    inputs = (examples, tokens, vocabulary, entities, finetuned, truth)
     trained = {
         "fastText+Slice": (fasttext_vectors, fasttext_slices),
         "BERT_PT+Slice": (pretrained_vectors, pretrained_slices),

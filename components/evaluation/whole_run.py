@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from components.baselines.fasttext import WordVectors
-from components.encoder.vectors import load_vectors
+from components.baselines.floors import Ranking
+from components.encoder.vectors import NEWEST, load_vectors
+from components.encoder.weights import load_label_weights
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.evaluate import METHODS, evaluate
+from components.evaluation.evaluate import METHODS, OURS, evaluate
 from components.evaluation.grading import truth_grader
-from components.evaluation.predictors import Predictor, slice_predictor
+from components.evaluation.predictors import Predictor, linear_predictor, slice_predictor
 from components.evaluation.report import Suggestion, Trail, VectorMap, write_report
 from components.extreme.labels import SPLITS, Examples
 from components.extreme.slice import Slice
@@ -54,6 +57,7 @@ class Inputs(NamedTuple):
         tokens: documents, for the trails shown.
         vocabulary: of the documents.
         entities: word vectors of the entity sequences.
+        finetuned: encoder directory, whose label layer is BERT+e2e.
         truth: what is known of the members; an empty directory when nothing is.
     """
 
@@ -61,6 +65,7 @@ class Inputs(NamedTuple):
     tokens: Path
     vocabulary: Path
     entities: Path
+    finetuned: Path
     truth: Path
 
 
@@ -76,8 +81,7 @@ def measure_run(
 
     Args:
         inputs: what to measure on.
-        trained: method, such as `BERT_FT+Slice`, to its vectors and Slices; its last entry ranks
-            the suggestions shown.
+        trained: method to its vectors and Slices, `BERT_FT+Slice` among them.
         target: directory to write.
         config: sizes.
         seed: of everything drawn.
@@ -88,14 +92,13 @@ def measure_run(
     data = Examples.open(inputs.examples)
     truth = Truth.open(inputs.truth) if any(inputs.truth.iterdir()) else None
     vectors = {method: load_vectors(paths.vectors) for method, paths in trained.items()}
-    predictors = {
-        method: _slices(paths.slices, vectors[method]) for method, paths in trained.items()
-    }
+    slices = {method: _slices(paths.slices, vectors[method]) for method, paths in trained.items()}
+    end_to_end = _end_to_end(inputs.finetuned, trained[OURS].vectors)
     words = WordVectors.load(inputs.entities)
     with whole_directory(target) as directory:
         result = evaluate(
             data,
-            predictors,
+            {**slices, "BERT+e2e": end_to_end},
             directory / EVALUATION,
             config,
             entity_vectors=words.phrases(data.label_texts),
@@ -103,7 +106,7 @@ def measure_run(
             seed=seed,
         )
         shown = _choose_members(data, seed)
-        trails = _trails(inputs, data, predictors[list(trained)[-1]], shown, config)
+        trails = _trails(inputs, data, slices[OURS], shown, config)
         _write_json(directory / TRAILS, trails)
         _write_map(directory / MAP, data, vectors, truth, config, seed)
         test = int(np.count_nonzero(data.table["split"] == SPLITS["test"]))
@@ -179,6 +182,16 @@ def markdown(report: Mapping[str, Any]) -> str:
 def _slices(directory: Path, vectors: NDArray[np.float32]) -> dict[str, Predictor]:
     models = {name: Slice.load(directory / name) for name in set(SLICE_OF.values())}
     return {dataset: slice_predictor(models[name], vectors) for dataset, name in SLICE_OF.items()}
+
+
+def _end_to_end(encoder: Path, vectors: Path) -> Predictor:
+    layer, newest = load_label_weights(encoder), load_vectors(vectors, NEWEST)
+
+    def predict(rows: NDArray[np.int64], k: int, exclude: sp.csr_matrix | None) -> Ranking:
+        predictor = linear_predictor(layer.features(newest[rows]), layer.weight, layer.bias)
+        return predictor(np.arange(len(rows)), k, exclude)
+
+    return predict
 
 
 def _choose_members(data: Examples, seed: int) -> NDArray[np.int64]:

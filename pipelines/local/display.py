@@ -98,7 +98,8 @@ class Bars:
         if self._step is None:
             return
         description = f"{self._title} · {state['description']}"
-        if description != self._description:
+        is_new = description != self._description
+        if is_new:
             self._description = description
             self._since = (time.monotonic(), state["done"])
             self._progress.reset(self._step)
@@ -110,6 +111,7 @@ class Bars:
             count=f"{state['done']:,.0f}/{state['total']:,.0f}",
             left=self._time_left(state),
             figures=format_figures(state["figures"]),
+            refresh=is_new,
         )
 
     def finished(self, title: str, *, seconds: float, peak_bytes: int, kept: bool) -> None:

@@ -1,6 +1,5 @@
 """Start or continue a run of the training pipeline on this machine, and publish its report."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -49,9 +48,7 @@ def launch(
         run, settings = _continue(recipe, overrides, resume, root)
     with whole_file(run.settings) as aside:
         aside.write_text(yaml.safe_dump(settings.sections(), sort_keys=False))
-    console.print(
-        f"recipe {run.name} in {os.path.relpath(run.path)}", highlight=False, soft_wrap=True
-    )
+    console.print(f"recipe {run.name} in {runs.shown(run.path)}", highlight=False, soft_wrap=True)
     arguments = {
         "recipe": read_recipe(run.recipe),
         "overrides": run.overrides or {"seed": str(settings.seed)},

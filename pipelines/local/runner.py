@@ -10,7 +10,6 @@ better served at once.
 import contextlib
 import functools
 import io
-import os
 import shutil
 import signal
 import warnings
@@ -33,7 +32,7 @@ from rich.console import Console
 from components.errors import IntentError
 from pipelines.local.display import Display, open_display
 from pipelines.local.ledger import Finished, Ledger, measure
-from pipelines.local.runs import Run, sole_worker
+from pipelines.local.runs import Run, shown, sole_worker
 from pipelines.local.step import Step, execute
 
 SCRATCH = ".scratch"
@@ -151,9 +150,7 @@ class _Work:
             report=self._display.working,
         )
         if ending.error is not None:
-            raise StepFailed(
-                f"step {step.name}: {ending.error}\nlog: {os.path.relpath(self._run.log)}"
-            )
+            raise StepFailed(f"step {step.name}: {ending.error}\nlog: {shown(self._run.log)}")
         self._ledger.add(
             Finished(
                 step=step.name,

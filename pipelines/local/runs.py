@@ -109,6 +109,11 @@ def finish(run: Run) -> Run:
     return done
 
 
+def shown(path: Path) -> str:
+    """Write a path as a user would type it: relative where it lies below the working directory."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 @contextmanager
 def sole_worker(run: Run) -> Iterator[int]:
     """Hold the run's lock, so that no second runner works in the same directory.
