@@ -12,9 +12,9 @@ Labels are the search queries and the posting entities of the vertical's label a
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -123,12 +123,7 @@ class Examples:
             LABELS: pq.read_table,
             **{f"{name}.npz": sp.load_npz for name in MATRICES},
         }
-        loaded = []
-        for name, load in loaders.items():
-            try:
-                loaded.append(load(directory / name))
-            except Exception as error:
-                raise ExtremeError(f"{directory / name}: cannot be read: {error}") from error
+        loaded = [_load(directory / name, load) for name, load in loaders.items()]
         table, labels, *matrices = loaded
         for name, matrix in zip(MATRICES, matrices, strict=True):
             if matrix.shape != (len(table), len(labels)):
@@ -173,6 +168,15 @@ class Examples:
             labels.sort_indices()
         has_labels = np.diff(labels.indptr) > 0
         return rows[has_labels], labels[has_labels]
+
+
+def read_labels(directory: Path) -> pa.Table:
+    """Read label, kind, text and count of every label that `build_examples` wrote.
+
+    Raises:
+        ExtremeError: the file is missing or damaged; names it.
+    """
+    return _load(directory / LABELS, pq.read_table)
 
 
 class Cuts(NamedTuple):
@@ -381,3 +385,10 @@ def _write_labels(path: Path, labels: list[tuple[str, str]], counts: np.ndarray)
         pa.table({"label": numbers, "kind": list(kinds), "text": list(texts), "count": counts}),
         path,
     )
+
+
+def _load(path: Path, load: Callable[[Path], Any]) -> Any:
+    try:
+        return load(path)
+    except Exception as error:
+        raise ExtremeError(f"{path}: cannot be read: {error}") from error
