@@ -1,10 +1,12 @@
 """How large the generated jobs marketplace is, and how its members behave."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.config import Config
+
+VISITS_A_DAY = 10
 
 
 class MarketplaceConfig(Config):
@@ -56,3 +58,17 @@ class MarketplaceConfig(Config):
     micro_views: bool = False
     chunk: int = Field(default=2_048, ge=1, le=65_536)
     workers: int = Field(default=2, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _sizes_fit_each_other(self) -> Self:
+        if self.postings < self.occupations:
+            raise ValueError(
+                f"postings ({self.postings}) must not be fewer than occupations "
+                f"({self.occupations}): every occupation offers something"
+            )
+        if self.most_sessions > VISITS_A_DAY * self.days:
+            raise ValueError(
+                f"most_sessions ({self.most_sessions}) do not fit into days ({self.days}): "
+                f"at most {VISITS_A_DAY} a day"
+            )
+        return self

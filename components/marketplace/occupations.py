@@ -4,6 +4,7 @@ import gzip
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def build_occupations(count: int, specialities: int, *, rng: np.random.Generator
     head's titles share most often. Occupations are the largest such groups whose bare name is a
     title itself; words that say a level ("senior") never name an occupation.
     """
-    groups = _largest(_group_titles(read_titles()), count)
+    groups = _largest(_group_titles(), count)
     keys = list(groups)
     words = _speciality_words(groups)
     chosen = [_choose(key, words, count=specialities, rng=rng) for key in keys]
@@ -99,10 +100,11 @@ Key = tuple[str, str]
 Groups = dict[Key, list[str]]
 
 
-def _group_titles(titles: list[str]) -> Groups:
+@cache
+def _group_titles() -> Groups:
     parsed = []
     shared: Counter[Key] = Counter()
-    for title in titles:
+    for title in read_titles():
         if not PLAIN.fullmatch(title):
             continue
         *before, head = title.split()
@@ -147,17 +149,14 @@ def _choose(
     """Prefer specialities that other occupations have too; borrow when there are too few."""
     spread = Counter(word for named in words.values() for word in named)
     own = words[key]
-    order = sorted(own, key=lambda text: (-spread[text] * rng.random() ** 0.5, text))
-    picked = [(text, own[text]) for text in order[:count]]
-    relatives = [other for other in words if other != key and set(other) & set(key)]
-    borrowed = Counter(text for other in relatives or list(words) for text in words[other])
-    taken = {text for text, _ in picked} | set(key)
-    for text in sorted(borrowed, key=lambda text: (-borrowed[text] * rng.random() ** 0.5, text)):
-        if len(picked) == count:
-            break
-        if text not in taken:
-            picked.append((text, f"{text} {' '.join(key)}"))
-    return picked
+    relatives = {text for other in words if set(other) & set(key) for text in words[other]}
+    picked: dict[str, str] = {}
+    for texts in (set(own), relatives, set(spread)):
+        new = sorted(texts.difference(picked, key))
+        order = sorted(new, key=lambda text: -spread[text] * rng.random() ** 0.5)
+        for text in order[: count - len(picked)]:
+            picked[text] = own.get(text, f"{text} {' '.join(key)}")
+    return list(picked.items())
 
 
 def _family(key: Key) -> int:

@@ -37,7 +37,10 @@ class Texts:
         base = self._queries.take(pa.array(pairs // width)).to_pylist()
         more = ["", *(f" {word}" for word in EXTRAS)]
         texts = [text + more[e] for text, e in zip(base, pairs % width, strict=True)]
-        return coded(code, texts, none=none)
+        # "data analyst jobs" is a query as well as a query with an extra word.
+        number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        renumbered = np.array([number[text] for text in texts])
+        return coded(renumbered[code], list(number), none=none)
 
 
 def coded(
@@ -59,4 +62,11 @@ def coded(
 
 def save(table: pa.Table, path: Path) -> None:
     """Write `table` as Parquet; without Arrow's schema, strings come back as plain strings."""
-    pq.write_table(table, path, store_schema=False, compression="snappy", write_statistics=False)
+    pq.write_table(
+        table,
+        path,
+        store_schema=False,
+        compression="zstd",
+        compression_level=1,
+        write_statistics=False,
+    )
