@@ -12,12 +12,13 @@ from components.extreme.suggest import (
     read_visitor,
     rendered_sessions,
 )
+from components.extreme.training_sets import load_slices
 from pipelines.local.runs import Run
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.show import print_suggestions, print_trail
 
-SLICE_OF: dict[Surface, str] = {"explore": "D1-new", "any": "D2"}
-"""Whose labels the Slice behind a surface was trained on."""
+DATASET: dict[Surface, str] = {"explore": "D1-new", "any": "D2"}
+"""What a surface predicts: labels the past does not hold, or any."""
 
 TITLES: dict[Surface, str] = {"explore": "Suggested searches", "any": "Try searching for"}
 
@@ -48,7 +49,7 @@ def show_suggestions(
     trail = _trail(run, recipe, member, actions)
     suggester = Suggester.open(
         run.path / "finetune" / "encoder",
-        run.path / "slice-finetuned" / "slices" / SLICE_OF[surface],
+        load_slices(run.path / "slice-finetuned" / "slices")[DATASET[surface]],
         run.path / "examples" / "examples",
         recipe.vertical,
         recipe.embed,

@@ -28,7 +28,6 @@ from components.evaluation.predictors import (
     TRAINED_ON,
     Predictor,
     floor_predictors,
-    past_to_exclude,
 )
 from components.extreme.labels import DATASETS, Examples
 from components.files import whole_file
@@ -220,7 +219,7 @@ def _on(
 
 def _rank(predictor: Predictor, measures: _Measures, depth: int, method: str) -> NDArray[np.int32]:
     rows, width = measures.rows, measures.truth.shape[1]
-    exclude = past_to_exclude(measures.examples, measures.dataset, rows)
+    exclude = measures.examples.past_to_exclude(measures.dataset, rows)
     k = min(depth, width)
     labels = np.full((len(rows), max(depth, CUTOFFS[-1])), -1, np.int32)
     for start in range(0, len(rows), ROWS_AT_ONCE):

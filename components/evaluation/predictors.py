@@ -104,13 +104,6 @@ def linear_predictor(
     return predict
 
 
-def past_to_exclude(
-    examples: Examples, dataset: str, rows: NDArray[np.int64]
-) -> sp.csr_matrix | None:
-    """Return the labels that a data set's surface does not repeat, sparse [n, L]; None for none."""
-    return examples.context[rows] if dataset == "D1-new" else None
-
-
 def _popular(examples: Examples, dataset: str) -> Predictor:
     _, labels = examples.select(dataset, "train")
     counts = np.bincount(labels.indices, minlength=labels.shape[1])
@@ -123,7 +116,7 @@ def _companions(similarity: sp.csr_matrix, past: sp.csr_matrix) -> Predictor:
 
 def _better(candidates: list[Predictor], examples: Examples, dataset: str) -> Predictor:
     rows, truth = (part[:VALIDATION_MEMBERS] for part in examples.select(dataset, "validation"))
-    exclude = past_to_exclude(examples, dataset, rows)
+    exclude = examples.past_to_exclude(dataset, rows)
 
     def precision(predict: Predictor) -> float:
         labels, _ = predict(rows, min(_CHOSEN_AT, truth.shape[1]), exclude)

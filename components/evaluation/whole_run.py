@@ -23,14 +23,11 @@ from components.evaluation.grading import truth_grader
 from components.evaluation.predictors import Predictor, linear_predictor, slice_predictor
 from components.evaluation.report import Suggestion, Trail, VectorMap, write_report
 from components.extreme.labels import SPLITS, Examples
-from components.extreme.slice import Slice
+from components.extreme.training_sets import load_slices
 from components.files import whole_directory
 from components.marketplace.truth import Truth
 from components.text.documents import Tokens
 from components.text.vocabulary import Vocabulary
-
-SLICE_OF = {"D1": "D1", "D1-new": "D1-new", "D2": "D2", "D3": "D2"}
-"""Which of a method's Slices predicts a data set."""
 
 SURFACES = {"Suggested searches": "D1-new", "Try searching for": "D2"}
 """The surface without past labels, and the one with them; whose Slice ranks for it."""
@@ -180,8 +177,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def _slices(directory: Path, vectors: NDArray[np.float32]) -> dict[str, Predictor]:
-    models = {name: Slice.load(directory / name) for name in set(SLICE_OF.values())}
-    return {dataset: slice_predictor(models[name], vectors) for dataset, name in SLICE_OF.items()}
+    return {name: slice_predictor(model, vectors) for name, model in load_slices(directory).items()}
 
 
 def _end_to_end(encoder: Path, vectors: Path) -> Predictor:

@@ -39,18 +39,18 @@ def train_slices(
     seed: int,
     slices: dsl.Output[dsl.Model],
 ):
-    """Train one Slice on each data set's labels; D3 is predicted by that of D2."""
+    """Train one Slice on each data set's labels, and choose which predicts which."""
     from pathlib import Path
 
     from components.encoder.vectors import load_vectors
     from components.extreme.config import SliceConfig
     from components.extreme.labels import Examples
-    from components.extreme.slice import train_slice
-    from components.files import whole_directory
+    from components.extreme.training_sets import train_slices
 
-    x, data = load_vectors(Path(vectors.path)), Examples.open(Path(examples.path))
-    with whole_directory(Path(slices.path)) as directory:
-        for dataset in ("D1", "D1-new", "D2"):
-            rows, labels = data.select(dataset, "train")
-            model = train_slice(x[rows], labels, SliceConfig(**config), seed=seed)
-            model.save(directory / dataset)
+    train_slices(
+        load_vectors(Path(vectors.path)),
+        Examples.open(Path(examples.path)),
+        Path(slices.path),
+        SliceConfig(**config),
+        seed=seed,
+    )

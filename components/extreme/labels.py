@@ -169,6 +169,10 @@ class Examples:
         has_labels = np.diff(labels.indptr) > 0
         return rows[has_labels], labels[has_labels]
 
+    def past_to_exclude(self, dataset: str, rows: np.ndarray) -> sp.csr_matrix | None:
+        """Return the labels that a data set does not let anyone repeat, [n, L]; None for none."""
+        return self.context[rows] if dataset == "D1-new" else None
+
 
 def read_labels(directory: Path) -> pa.Table:
     """Read label, kind, text and count of every label that `build_examples` wrote.

@@ -63,12 +63,10 @@ class Suggester:
 
     @classmethod
     def open(
-        cls, encoder: Path, model: Path, examples: Path, vertical: Vertical, embed: EmbedConfig
+        cls, encoder: Path, model: Slice, examples: Path, vertical: Vertical, embed: EmbedConfig
     ) -> Self:
-        """Open what a run trained: its fine-tuned encoder, its Slice model and its labels."""
-        return cls(
-            Embedder.load(encoder, embed), Slice.load(model), read_labels(examples), vertical
-        )
+        """Open what a run trained: its fine-tuned encoder, one of its Slices and its labels."""
+        return cls(Embedder.load(encoder, embed), model, read_labels(examples), vertical)
 
     def suggest(self, trail: pa.Table, k: int, surface: Surface) -> list[Suggestion]:
         """Return the k best suggestions after a trail.
