@@ -7,7 +7,6 @@ precise at 5 on validation members; D3 by that of D2.
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +61,7 @@ def load_slices(directory: Path) -> dict[str, Slice]:
 
 
 def _most_precise(
-    models: Mapping[str, Slice], vectors: np.ndarray, examples: Examples, dataset: str
+    models: dict[str, Slice], vectors: np.ndarray, examples: Examples, dataset: str
 ) -> str:
     rows, labels = examples.select(dataset, "validation")
     if not len(rows):
