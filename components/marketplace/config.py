@@ -66,6 +66,11 @@ class MarketplaceConfig(Config):
                 f"postings ({self.postings}) must not be fewer than occupations "
                 f"({self.occupations}): every occupation offers something"
             )
+        if self.most_sessions < 2 * self.sessions_per_member:
+            raise ValueError(
+                f"most_sessions ({self.most_sessions}) must be at least twice "
+                f"sessions_per_member ({self.sessions_per_member})"
+            )
         if self.most_sessions > VISITS_A_DAY * self.days:
             raise ValueError(
                 f"most_sessions ({self.most_sessions}) do not fit into days ({self.days}): "

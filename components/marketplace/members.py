@@ -87,9 +87,21 @@ def draw_members(
 
 def _visits(config: MarketplaceConfig, count: int, rng: np.random.Generator) -> Ints:
     """Power-law visits with the configured mean, at least one each."""
-    tail = config.activity_exponent
-    more = rng.pareto(tail, count) * (tail - 1) * (config.sessions_per_member - 0.5)
+    more = rng.pareto(config.activity_exponent, count) * _scale(config)
     return (1 + more).astype(np.int64).clip(1, config.most_sessions)
+
+
+def _scale(config: MarketplaceConfig) -> float:
+    """Scale of the power law whose mean, once bounded and rounded down, is the configured one.
+
+    Solves mean = scale / (tail - 1) * (1 - (1 + bound / scale) ** (1 - tail)), the mean of a
+    bounded Lomax distribution, by iteration.
+    """
+    wanted, tail = config.sessions_per_member - 0.5, config.activity_exponent
+    scale = free = wanted * (tail - 1)
+    for _ in range(50):
+        scale = free / (1 - (1 + config.most_sessions / scale) ** (1 - tail))
+    return scale
 
 
 def _searches(

@@ -46,8 +46,10 @@ def market(config, tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def shown(market):
-    """What one page in six showed: its place, what became of it, and its grade for the member."""
-    pages = market.impressions[::6]
+    """Places shown to members who kept one goal: what became of them, and their grades."""
+    goals = pq.read_table(market.truth_path / "members").to_pandas().member_id.value_counts()
+    steady = set(goals.index[goals == 1])
+    pages = market.impressions[market.impressions.member_id.isin(steady)][::3]
     pages = pages.assign(position=[np.arange(len(items)) for items in pages.item_ids])
     places = pages.explode(["item_ids", "outcomes", "position"], ignore_index=True)
     named = market.postings.set_index("item_id")

@@ -115,6 +115,7 @@ def test_views_can_be_split_into_short_and_long_ones(tmp_path):
     [
         ({"occupations": 300, "postings": 200}, "postings .200. must not be fewer"),
         ({"days": 30, "most_sessions": 2_000}, "do not fit into days"),
+        ({"sessions_per_member": 20, "most_sessions": 30}, "at least twice"),
         ({"memebrs": 10}, "memebrs"),
         ({"kind": "shopping"}, "kind"),
     ],
