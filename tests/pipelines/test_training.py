@@ -1,0 +1,124 @@
+"""The training pipeline: what is compiled, what the UI can show, and who may read the truth."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp.compiler import Compiler
+
+import components
+from components.image import TRAIN_IMAGE
+from pipelines.training import PUBLISHED, training
+
+GOLDEN = Path(__file__).parent / "golden" / "training.yaml"
+REWRITE = "intent compile --output tests/pipelines/golden/training.yaml"
+COMPONENTS = Path(components.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    path = tmp_path_factory.mktemp("compiled") / "training.yaml"
+    Compiler().compile(training, str(path))
+    return path.read_text()
+
+
+@pytest.fixture(scope="module")
+def tasks(compiled):
+    return yaml.safe_load(compiled)["root"]["dag"]["tasks"]
+
+
+def test_the_pipeline_compiles_to_the_golden_file(compiled):
+    assert yaml.safe_load(compiled) == yaml.safe_load(GOLDEN.read_text()), (
+        f"the compiled pipeline changed; if that is meant: {REWRITE}"
+    )
+
+
+def test_the_description_lists_every_step(tasks):
+    described = re.findall(r"^\s*\d+\. ([a-z0-9, -]+):", training.pipeline_func.__doc__, re.M)
+    listed = {name for names in described for name in names.split(", ")}
+    assert listed == {task["taskInfo"]["name"] for task in tasks.values()}
+
+
+def test_every_parameter_has_a_default_that_the_form_of_the_ui_accepts(compiled):
+    parameters = yaml.safe_load(compiled)["root"]["inputDefinitions"]["parameters"]
+    assert set(parameters) == {"recipe", "overrides", "checkpoints"}
+    assert all(parameter["defaultValue"] for parameter in parameters.values())
+
+
+def test_every_step_runs_in_our_image_and_installs_nothing(compiled):
+    executors = yaml.safe_load(compiled)["deploymentSpec"]["executors"]
+    assert {executor["container"]["image"] for executor in executors.values()} == {TRAIN_IMAGE}
+    assert "pip install" not in compiled
+
+
+@pytest.mark.parametrize("step", ["ingest", "pretrain", "finetune", "embed-finetuned"])
+def test_long_steps_are_tried_again(tasks, step):
+    task = next(task for task in tasks.values() if task["taskInfo"]["name"] == step)
+    assert task["retryPolicy"]["maxRetryCount"] >= 3
+
+
+def test_the_ui_can_draw_metrics_a_page_and_a_summary(compiled):
+    kinds = set(re.findall(r"schemaTitle: (system\.\w+)", compiled))
+    assert {"system.Metrics", "system.HTML", "system.Markdown"} <= kinds
+
+
+def test_what_a_run_publishes_is_an_output_of_the_step_it_names(tasks, compiled):
+    components = yaml.safe_load(compiled)["components"]
+    for place in PUBLISHED.values():
+        step, output, _ = place.split("/")
+        task = next(task for task in tasks.values() if task["taskInfo"]["name"] == step)
+        outputs = components[task["componentRef"]["name"]]["outputDefinitions"]["artifacts"]
+        assert output in outputs
+
+
+def test_evaluation_alone_is_given_the_truth(tasks):
+    readers = {
+        task["taskInfo"]["name"]
+        for task in tasks.values()
+        for given in task.get("inputs", {}).get("artifacts", {}).values()
+        if given["taskOutputArtifact"]["outputArtifactKey"] == "truth"
+    }
+    assert readers == {"evaluate"}
+
+
+def test_no_step_that_learns_is_given_anything_that_evaluation_made(tasks):
+    readers = {
+        task["taskInfo"]["name"]
+        for task in tasks.values()
+        for given in task.get("inputs", {}).get("artifacts", {}).values()
+        if given["taskOutputArtifact"]["producerTask"].startswith("evaluate")
+    }
+    assert readers == {"report"}
+
+
+def test_no_room_but_evaluation_can_read_the_truth():
+    """The marketplace writes it; whoever imports its reader is evaluation."""
+    importers = {
+        file.relative_to(COMPONENTS).parts[0]
+        for file in COMPONENTS.rglob("*.py")
+        if "components.marketplace.truth" in _imports(file)
+    }
+    assert importers == {"marketplace", "evaluation"}
+
+
+def test_the_marketplace_writes_the_truth_and_reads_none_of_it():
+    reads = [
+        node
+        for file in (COMPONENTS / "marketplace").glob("*.py")
+        if file.name != "truth.py"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "components.marketplace.truth"
+    ]
+    imported = {alias.name for node in reads for alias in node.names}
+    assert imported == {"write_truth"}
+
+
+def _imports(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
