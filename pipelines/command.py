@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(str(error))
     except KeyboardInterrupt as interrupt:
-        print(f"\nintent: {interrupt or 'stopped'}", file=sys.stderr)
+        print(f"\nintent: {str(interrupt) or 'stopped'}", file=sys.stderr)
         return INTERRUPTED
     return 0
 

@@ -81,7 +81,8 @@ def training(
         retries=RETRIES,
     )["sessions"]
     described = _step(
-        "session-report", describe_sessions(sessions=sessions, source=sections["source"])
+        "session-report",
+        describe_sessions(sessions=sessions, vertical=vertical, source=sections["source"]),
     )["described"]
     vocabulary = _step(
         "vocabulary",

@@ -1,6 +1,7 @@
 """The product as a user meets it: one command, a report, suggestions; and again after a crash."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,7 +23,11 @@ METHODS = {
 
 def intent(*arguments, folder):
     command = [sys.executable, "-m", "pipelines.command", *arguments, "--runs", str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Threads of work this small would only wait for each other.
+    settings = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=settings
+    )
 
 
 def finished(process):

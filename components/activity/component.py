@@ -56,14 +56,23 @@ def cut_sessions(
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def describe_sessions(
     sessions: dsl.Input[dsl.Dataset],
+    vertical: dict,
     source: dict,
     described: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
 ):
-    """Count the sessions."""
-    import json
+    """Describe the sessions, beside the paper's where they are of a job marketplace."""
     from pathlib import Path
 
-    counts = json.loads(Path(sessions.path, "sessions.json").read_text())
-    rows = [{"statistic": name, source["kind"]: count} for name, count in counts.items()]
-    Path(described.path).mkdir()
-    Path(described.path, "report.json").write_text(json.dumps({"rows": rows, "figures": []}))
+    from components.activity.config import Vertical
+    from components.activity.report import session_report
+
+    rows = session_report(
+        Path(sessions.path),
+        Path(described.path),
+        Vertical(**vertical),
+        published_comparison=source["kind"] in ("jobs", "files"),
+    )
+    for row in rows:
+        if row["value"] is not None:
+            metrics.log_metric(row["statistic"], row["value"])

@@ -157,7 +157,9 @@ def report_run(
             logs=logs,
             trails=_read_json(measured / TRAILS),
             vector_map=_read_map(measured / MAP),
-            session_figures=about["figures"],
+            session_figures=[
+                figure | {"path": str(described / figure["path"])} for figure in about["figures"]
+            ],
             shown=shown,
         )
         return _read_json(directory / "report.json")

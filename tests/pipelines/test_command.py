@@ -1,5 +1,6 @@
 """The `intent` command: help, exit codes and how mistakes are told."""
 
+import errno
 import subprocess
 import sys
 
@@ -108,3 +109,21 @@ def test_compile_writes_a_pipeline(tmp_path, capsys):
 def test_compile_wants_a_yaml_file(tmp_path, capsys):
     assert main(["compile", "--output", str(tmp_path / "training.json")]) == 1
     assert "is YAML" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, capsys, monkeypatch):
+    def fill(*arguments, **settings):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/log.txt")
+
+    monkeypatch.setattr(runs, "create", fill)
+    assert main(["run", "--runs", str(tmp_path)]) == 1
+    assert "No space left on device: 'runs/log.txt'" in capsys.readouterr().err
+
+
+def test_an_interrupt_before_the_first_step_exits_with_130(tmp_path, capsys, monkeypatch):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "create", interrupt)
+    assert main(["run", "--runs", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.strip() == "intent: stopped"
