@@ -16,22 +16,22 @@ def learn_words(
     entities: dsl.Output[dsl.Model],
 ):
     """Train fastText on everything members did, and on the entities they named."""
+    import functools
     from pathlib import Path
 
     from components.activity.config import SplitConfig, Vertical
     from components.baselines.config import FastTextConfig
     from components.baselines.fasttext import train_word_vectors
 
-    for sequence, model in (("action", words), ("entity", entities)):
-        train_word_vectors(
-            Path(sessions.path),
-            Path(model.path),
-            FastTextConfig(**config),
-            Vertical(**vertical),
-            sequence=sequence,
-            split=SplitConfig(**split),
-            seed=seed,
-        )
+    learn = functools.partial(
+        train_word_vectors,
+        config=FastTextConfig(**config),
+        vertical=Vertical(**vertical),
+        split=SplitConfig(**split),
+        seed=seed,
+    )
+    learn(Path(sessions.path), Path(words.path), sequence="action")
+    learn(Path(sessions.path), Path(entities.path), sequence="entity")
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
@@ -46,7 +46,7 @@ def pool_words(
 
     from components.baselines.fasttext import WordVectors, context_vectors
     from components.encoder.vectors import save_vectors
-    from components.extreme.labels import Examples
+    from components.labels.examples import Examples
 
     table = Examples.open(Path(examples.path)).table
     pooled = context_vectors(
