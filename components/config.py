@@ -4,6 +4,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
-    """Base of every configuration section; an unknown key or a wrong type is an error naming the key."""
+    """Base of every section; an unknown key or a wrong type is an error naming the key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 def whole_directory(target: Path) -> Iterator[Path]:
     """Yield an empty directory that takes the place of `target` when the block succeeds.
 
-    If the block raises (a full disk, Ctrl-C), what it wrote is removed and the previous `target` stays.
-    What a killed process left behind is cleared by the next call.
+    If the block raises (a full disk, Ctrl-C), what it wrote is removed and the previous `target`
+    stays. What a killed process left behind is cleared by the next call.
 
     Args:
         target: directory to create or replace; its parent is created when missing.
@@ -30,7 +30,7 @@ def whole_directory(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target`; what the block writes there becomes `target` when it succeeds."""
+    """Yield a path beside `target`; what is written there becomes `target` on success."""
     aside = _beside(target, "partial")
     _remove(aside)
     aside.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ class Bar(Protocol):
     """A running count of work done."""
 
     def advance(self, amount: float = 1, **figures: float | str) -> None:
-        """Count `amount` more done; `figures` (loss, tokens per second) are shown beside the bar."""
+        """Count `amount` more done; `figures`, such as the loss, are shown beside the bar."""
 
 
 @contextmanager
@@ -49,24 +49,32 @@ class _Silent:
 class _FileBar:
     def __init__(self, path: Path, description: str, total: float, done: float):
         self._path, self._next = path, 0.0
-        self._state: dict = {"description": description, "total": total, "done": done, "figures": {}}
+        self._figures: dict[str, float | str] = {}
+        self._state = {"description": description, "total": total, "figures": self._figures}
+        self._done = done
 
     def advance(self, amount: float = 1, **figures: float | str) -> None:
-        self._state["done"] += amount
-        self._state["figures"].update(figures)
+        self._done += amount
+        self._figures.update(figures)
         if time.monotonic() >= self._next:
             self.write()
 
     def write(self) -> None:
         self._next = time.monotonic() + SECONDS_BETWEEN_UPDATES
         with self._path.open("a") as out:
-            out.write(json.dumps(self._state) + "\n")
+            out.write(json.dumps({**self._state, "done": self._done}) + "\n")
 
 
 @contextmanager
 def _terminal_bar(description: str, total: float, done: float) -> Iterator[Bar]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

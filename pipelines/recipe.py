@@ -24,7 +24,8 @@ from components.config import Config
 from components.encoder.config import EmbedConfig, EncoderConfig, FinetuneConfig, PretrainConfig
 from components.errors import IntentError
 from components.evaluation.config import EvaluationConfig
-from components.extreme.config import ExamplesConfig, SliceConfig
+from components.extreme.config import SliceConfig
+from components.labels.config import ExamplesConfig
 from components.marketplace.config import MarketplaceConfig
 from components.text.config import TextConfig
 

@@ -9,7 +9,8 @@ from components.activity.component import cut_sessions, describe_sessions, inges
 from components.baselines.component import learn_words, pool_words
 from components.encoder.component import embed, finetune_encoder, pretrain_encoder
 from components.evaluation.component import draw_report, evaluate_methods
-from components.extreme.component import cut_examples, train_slices
+from components.extreme.component import train_slices
+from components.labels.component import cut_examples
 from components.text.component import learn_vocabulary, tokenise
 from pipelines.resolve import resolve_recipe
 

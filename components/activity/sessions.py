@@ -72,7 +72,7 @@ def write_sessions(actions: Path, target: Path, config: ActivityConfig) -> dict[
             that has to be filled; the message names the file and the column.
     """
     files = _parquet_files(actions)
-    rows = sum(_check(file, ACTION_SCHEMA).num_rows for file in files)
+    rows = sum(check_columns(file, ACTION_SCHEMA).num_rows for file in files)
     parts = max(config.partitions, _parts_that_fit(rows, config.memory_limit_gb))
     with whole_directory(target) as aside:
         if config.engine == "spark":
@@ -112,7 +112,7 @@ def iterate_members(
     wanted = list(dict.fromkeys(["member_id", *columns]))
     schema = pa.schema([SESSION_SCHEMA.field(name) for name in wanted])
     for part in session_parts(sessions):
-        _check(part, schema)
+        check_columns(part, schema)
         open_member: list[pa.RecordBatch] = []
         for batch in pq.ParquetFile(part).iter_batches(ROWS_PER_BATCH, columns=wanted):
             batch = batch.select(wanted)
@@ -122,6 +122,27 @@ def iterate_members(
                 open_member = []
             open_member.append(batch.slice(last))
         yield from _whole(open_member)
+
+
+def check_columns(file: Path, wanted: pa.Schema) -> pq.FileMetaData:
+    """Return a Parquet file's metadata if it has the columns of `wanted`, of these types.
+
+    Raises:
+        ActivityError: it is broken, or a column is missing or of a wrong type; names both.
+    """
+    try:
+        opened = pq.ParquetFile(file)
+    except (OSError, pa.ArrowException) as error:
+        raise ActivityError(f"{file}: cannot be read as Parquet: {error}") from error
+    with opened:
+        found, metadata = opened.schema_arrow, opened.metadata
+    for field in wanted:
+        if found.get_field_index(field.name) < 0:
+            raise ActivityError(f"{file}: column {field.name} is missing")
+        kind = found.field(field.name).type
+        if not (kind == field.type or (pa.types.is_string(field.type) and _is_text(kind, field))):
+            raise ActivityError(f"{file}: column {field.name} is {kind}, it has to be {field.type}")
+    return metadata
 
 
 def _start_of_last_member(batch: pa.RecordBatch) -> int:
@@ -146,23 +167,6 @@ def _parquet_files(place: Path) -> list[Path]:
     if not files:
         raise ActivityError(f"{place}: holds no Parquet file")
     return files
-
-
-def _check(file: Path, wanted: pa.Schema) -> pq.FileMetaData:
-    """Return the file's metadata once it has the columns of `wanted`, of these types."""
-    try:
-        opened = pq.ParquetFile(file)
-    except (OSError, pa.ArrowException) as error:
-        raise ActivityError(f"{file}: cannot be read as Parquet: {error}") from error
-    with opened:
-        found, metadata = opened.schema_arrow, opened.metadata
-    for field in wanted:
-        if found.get_field_index(field.name) < 0:
-            raise ActivityError(f"{file}: column {field.name} is missing")
-        kind = found.field(field.name).type
-        if not (kind == field.type or (pa.types.is_string(field.type) and _is_text(kind, field))):
-            raise ActivityError(f"{file}: column {field.name} is {kind}, it has to be {field.type}")
-    return metadata
 
 
 def _is_text(kind: pa.DataType, field: pa.Field) -> bool:

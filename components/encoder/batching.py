@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from components.encoder.model import Packed
-from components.extreme.labels import Examples
+from components.labels.examples import Examples
 from components.text.documents import Tokens
 
 

@@ -20,7 +20,7 @@ from components.encoder.device import autocast, pick_device, product_dtype
 from components.encoder.model import pooled_layers
 from components.encoder.vectors import MemberVectors, save_member_vectors, save_vectors
 from components.encoder.weights import StoredEncoder, load_encoder
-from components.extreme.labels import Examples
+from components.labels.examples import Examples
 from components.progress import progress
 from components.text.documents import Tokens
 from components.text.vocabulary import Vocabulary

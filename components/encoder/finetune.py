@@ -20,7 +20,7 @@ from components.encoder.heads import LabelLayer
 from components.encoder.model import Bert, Packed, pooled_layers
 from components.encoder.training import train, write_log
 from components.encoder.weights import cpu_state, load_encoder, save_encoder
-from components.extreme.labels import Examples
+from components.labels.examples import Examples
 from components.text.documents import Tokens
 
 TRAIN, VALIDATION = "train", "validation"

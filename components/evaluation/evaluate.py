@@ -29,8 +29,8 @@ from components.evaluation.predictors import (
     Predictor,
     floor_predictors,
 )
-from components.extreme.labels import DATASETS, Examples
 from components.files import whole_file
+from components.labels.examples import DATASETS, Examples
 from components.progress import progress
 
 METHODS = (

@@ -14,8 +14,8 @@ from components.baselines.floors import (
     repeat,
 )
 from components.evaluation.metrics import precision_at_k
-from components.extreme.labels import Examples
 from components.extreme.slice import Slice
+from components.labels.examples import Examples
 
 TRAINED_ON = {"D1": "D1", "D1-new": "D1-new", "D2": "D2", "D3": "D2"}
 """Whose labels a method learns before it is measured on a data set."""

@@ -22,9 +22,9 @@ from components.evaluation.evaluate import METHODS, OURS, evaluate
 from components.evaluation.grading import truth_grader
 from components.evaluation.predictors import Predictor, linear_predictor, slice_predictor
 from components.evaluation.report import Suggestion, Trail, VectorMap, write_report
-from components.extreme.labels import SPLITS, Examples
 from components.extreme.training_sets import load_slices
 from components.files import whole_directory
+from components.labels.examples import SPLITS, Examples
 from components.marketplace.truth import Truth
 from components.text.documents import Tokens
 from components.text.vocabulary import Vocabulary

@@ -6,32 +6,6 @@ from components.image import TRAIN_IMAGE
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
-def cut_examples(
-    sessions: dsl.Input[dsl.Dataset],
-    config: dict,
-    vertical: dict,
-    split: dict,
-    seed: int,
-    examples: dsl.Output[dsl.Dataset],
-):
-    """Cut trails into contexts and targets, and find the labels to predict."""
-    from pathlib import Path
-
-    from components.activity.config import SplitConfig, Vertical
-    from components.extreme.config import ExamplesConfig
-    from components.extreme.labels import build_examples
-
-    build_examples(
-        Path(sessions.path),
-        Path(examples.path),
-        ExamplesConfig(**config),
-        Vertical(**vertical),
-        split=SplitConfig(**split),
-        seed=seed,
-    )
-
-
-@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def train_slices(
     vectors: dsl.Input[dsl.Dataset],
     examples: dsl.Input[dsl.Dataset],
@@ -44,8 +18,8 @@ def train_slices(
 
     from components.encoder.vectors import load_vectors
     from components.extreme.config import SliceConfig
-    from components.extreme.labels import Examples
     from components.extreme.training_sets import train_slices
+    from components.labels.examples import Examples
 
     train_slices(
         load_vectors(Path(vectors.path)),

@@ -16,8 +16,8 @@ from components.activity.sources import ingest_files
 from components.encoder.config import EmbedConfig
 from components.encoder.embed import Embedder
 from components.extreme.errors import ExtremeError
-from components.extreme.labels import read_labels
 from components.extreme.slice import Slice
+from components.labels.examples import read_labels
 from components.text.render import action_text, entity_text
 
 Surface = Literal["explore", "any"]

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from components.extreme.config import SliceConfig
-from components.extreme.labels import Examples
 from components.extreme.slice import Slice, train_slice
 from components.files import whole_directory
+from components.labels.examples import Examples
 
 TRAINING_SETS = ("D1", "D1-new", "D2")
 CHOSEN = "chosen.json"

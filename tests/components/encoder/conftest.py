@@ -13,8 +13,8 @@ from components.encoder.heads import MaskedLanguageModel
 from components.encoder.model import Bert
 from components.encoder.pretrain import MaskedLanguageTask, pretrain
 from components.encoder.weights import cpu_state, save_encoder
-from components.extreme.config import ExamplesConfig
-from components.extreme.labels import Examples, build_examples
+from components.labels.config import ExamplesConfig
+from components.labels.examples import Examples, build_examples
 from components.text.config import TextConfig
 from components.text.documents import Tokens, write_tokens
 from components.text.vocabulary import Vocabulary, train_vocabulary

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 
-from components.extreme.labels import SPLITS, Examples
+from components.labels.examples import SPLITS, Examples
 
 LABELS = ["data engineer", "spark", "nurse", "icu nurse", "c_acme_inc nurse"]
 # member, side, searched, context (the larger, the more recent), target

@@ -9,7 +9,7 @@ import pytest
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.errors import EvaluationError
 from components.evaluation.evaluate import evaluate, frequency_bands
-from components.extreme.labels import Examples
+from components.labels.examples import Examples
 
 ENTITY_VECTORS = np.eye(5, dtype=np.float32)
 CONFIG = EvaluationConfig(resamples=50)

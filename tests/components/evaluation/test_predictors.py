@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from components.evaluation import predictors
 from components.evaluation.predictors import floor_predictors, linear_predictor, slice_predictor
 from components.extreme.config import SliceConfig
-from components.extreme.labels import Examples
 from components.extreme.slice import train_slice
+from components.labels.examples import Examples
 
 NOTHING = None
 

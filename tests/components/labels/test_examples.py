@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from components.activity.config import JOBS, SHOPPING, SplitConfig
 from components.activity.split import member_split
-from components.extreme import labels as labels_module
-from components.extreme.config import ExamplesConfig, WindowsConfig
-from components.extreme.errors import ExtremeError
-from components.extreme.labels import Examples, build_examples, cut_trails
+from components.labels import examples as labels_module
+from components.labels.config import ExamplesConfig, WindowsConfig
+from components.labels.errors import LabelsError
+from components.labels.examples import Examples, build_examples, cut_trails
 from components.text.errors import TextError
 from components.text.render import entity_text
 
@@ -168,7 +168,7 @@ def test_a_label_needs_enough_members_however_many_their_windows(build):
 
 
 def test_no_label_frequent_enough_is_an_error(build, tmp_path):
-    with pytest.raises(ExtremeError, match="minimum_label_count=2"):
+    with pytest.raises(LabelsError, match="minimum_label_count=2"):
         build(searches("ann", "nurse"), config=ExamplesConfig(minimum_label_count=2))
     assert not (tmp_path / "examples").exists()
 
@@ -211,9 +211,9 @@ def test_a_side_without_members_is_empty(four_members):
 
 
 def test_an_unknown_data_set_or_split_is_refused(four_members):
-    with pytest.raises(ExtremeError, match="'D4'"):
+    with pytest.raises(LabelsError, match="'D4'"):
         four_members.select("D4", "train")
-    with pytest.raises(ExtremeError, match="'dev'"):
+    with pytest.raises(LabelsError, match="'dev'"):
         four_members.select("D1", "dev")
 
 
@@ -270,7 +270,7 @@ def test_the_matrices_are_what_a_plain_loop_over_the_sessions_finds(
         patch.setattr(labels_module, "_ROWS_AT_ONCE", rows_at_once)
         try:
             build_examples(sessions, home / "examples", config, JOBS, split=split, seed=0)
-        except ExtremeError:
+        except LabelsError:
             assert not expected_labels
             return
     examples = Examples.open(home / "examples")
@@ -347,10 +347,10 @@ def test_a_damaged_or_missing_file_is_named(build, tmp_path, name):
     build(searches("ann", "nurse"))
     path = tmp_path / "examples" / name
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(ExtremeError, match=f"{name}: cannot be read"):
+    with pytest.raises(LabelsError, match=f"{name}: cannot be read"):
         Examples.open(tmp_path / "examples")
     path.unlink()
-    with pytest.raises(ExtremeError, match=f"{name}: cannot be read"):
+    with pytest.raises(LabelsError, match=f"{name}: cannot be read"):
         Examples.open(tmp_path / "examples")
 
 
@@ -359,16 +359,16 @@ def test_files_of_two_runs_are_not_mixed(build, tmp_path, write_parts_in):
     sessions = write_parts_in(tmp_path / "other", searches("bob", "welder", "pilot"))
     build_examples(sessions, tmp_path / "two", EVERY_LABEL, JOBS, split=EVERYBODY, seed=0)
     (tmp_path / "two/target.npz").replace(tmp_path / "examples/target.npz")
-    with pytest.raises(ExtremeError, match=r"target\.npz"):
+    with pytest.raises(LabelsError, match=r"target\.npz"):
         Examples.open(tmp_path / "examples")
 
 
 @pytest.mark.parametrize(
     ("parts", "error", "message"),
     [
-        ([], ExtremeError, "holds no session parts"),
-        ([[]], ExtremeError, "holds no actions"),
-        ([[("ann", 1, "DANCE", "x")]], ExtremeError, r"part-00000\.parquet: action 'DANCE'"),
+        ([], LabelsError, "holds no session parts"),
+        ([[]], LabelsError, "holds no actions"),
+        ([[("ann", 1, "DANCE", "x")]], LabelsError, r"part-00000\.parquet: action 'DANCE'"),
         ([searches("b", "x") + searches("a", "x")], TextError, "not sorted: 'a'"),
     ],
     ids=["no parts", "empty part", "unknown action", "unsorted"],

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.activity.config import Vertical
-from components.extreme.errors import ExtremeError
+from components.labels.errors import LabelsError
 from components.progress import progress
 from components.text.ragged import run_starts, whole_member_batches
 from components.text.render import entity_text
@@ -44,12 +44,12 @@ def read_trails(sessions: Path, vertical: Vertical, *, rows: int) -> Trails:
     """Read session parts `rows` rows at a time, rendering each distinct entity of a batch once.
 
     Raises:
-        ExtremeError: there are no parts, or an action is not one of the vertical's.
+        LabelsError: there are no parts, or an action is not one of the vertical's.
         TextError: a part cannot be read or is not sorted by member; names the file.
     """
     parts = sorted(sessions.glob("part-*.parquet"))
     if not parts:
-        raise ExtremeError(f"{sessions}: holds no session parts (part-*.parquet)")
+        raise LabelsError(f"{sessions}: holds no session parts (part-*.parquet)")
     reader = _Reader(vertical)
     pieces = []
     with progress("read trails", total=len(parts)) as bar:
@@ -58,7 +58,7 @@ def read_trails(sessions: Path, vertical: Vertical, *, rows: int) -> Trails:
                 pieces.append(reader.read(batch, part))
             bar.advance(texts=len(reader.texts))
     if not pieces:
-        raise ExtremeError(f"{sessions}: holds no actions")
+        raise LabelsError(f"{sessions}: holds no actions")
     members, lengths, searched, occurrences, session, text = zip(*pieces, strict=True)
     return Trails(
         member_ids=pa.chunked_array(members),
@@ -102,7 +102,7 @@ class _Reader:
         names = encoded.dictionary.to_pylist()
         unknown = sorted(set(names) - set(self._vertical.actions))
         if unknown:
-            raise ExtremeError(f"{part}: action {unknown[0]!r} is not one of the vertical's")
+            raise LabelsError(f"{part}: action {unknown[0]!r} is not one of the vertical's")
         codes = encoded.indices.to_numpy()
         is_query = np.array([self._vertical.actions[name] == "query" for name in names])
         is_label = np.array([name in self._vertical.label_actions for name in names])

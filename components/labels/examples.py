@@ -23,10 +23,10 @@ import scipy.sparse as sp
 
 from components.activity.config import SplitConfig, Vertical
 from components.activity.split import TEST, TRAIN, VALIDATION, member_split
-from components.extreme.config import ExamplesConfig
-from components.extreme.errors import ExtremeError
-from components.extreme.trails import Trails, read_trails
 from components.files import whole_directory
+from components.labels.config import ExamplesConfig
+from components.labels.errors import LabelsError
+from components.labels.trails import Trails, read_trails
 from components.progress import progress
 from components.text.ragged import ragged_positions
 
@@ -67,7 +67,7 @@ def build_examples(
         seed: of the split.
 
     Raises:
-        ExtremeError: nothing to read, or no label is frequent enough.
+        LabelsError: nothing to read, or no label is frequent enough.
     """
     trails = read_trails(sessions, vertical, rows=_ROWS_AT_ONCE // 8)
     sides = member_split(
@@ -76,7 +76,7 @@ def build_examples(
     cuts = cut_trails(trails.sessions, sides, config)
     labels, counts = _choose_labels(trails, cuts, sides, config.minimum_label_count)
     if not len(labels):
-        raise ExtremeError(
+        raise LabelsError(
             f"{sessions}: no label is shared by minimum_label_count={config.minimum_label_count} "
             "training members"
         )
@@ -116,7 +116,7 @@ class Examples:
         """Load examples, labels and matrices.
 
         Raises:
-            ExtremeError: a file is missing or damaged, or the files do not belong together.
+            LabelsError: a file is missing or damaged, or the files do not belong together.
         """
         loaders = {
             EXAMPLES: pq.read_table,
@@ -127,7 +127,7 @@ class Examples:
         table, labels, *matrices = loaded
         for name, matrix in zip(MATRICES, matrices, strict=True):
             if matrix.shape != (len(table), len(labels)):
-                raise ExtremeError(
+                raise LabelsError(
                     f"{directory / name}.npz: is {matrix.shape}, but there are {len(table)} "
                     f"examples and {len(labels)} labels"
                 )
@@ -147,10 +147,10 @@ class Examples:
             Example rows int64[n], and their labels, float32 ones in CSR [n, L].
 
         Raises:
-            ExtremeError: no such data set or split.
+            LabelsError: no such data set or split.
         """
         if dataset not in DATASETS or split not in SPLITS:
-            raise ExtremeError(
+            raise LabelsError(
                 f"no {dataset!r} of {split!r}: data sets are {', '.join(DATASETS)}, "
                 f"splits {', '.join(SPLITS)}"
             )
@@ -178,7 +178,7 @@ def read_labels(directory: Path) -> pa.Table:
     """Read label, kind, text and count of every label that `build_examples` wrote.
 
     Raises:
-        ExtremeError: the file is missing or damaged; names it.
+        LabelsError: the file is missing or damaged; names it.
     """
     return _load(directory / LABELS, pq.read_table)
 
@@ -395,4 +395,4 @@ def _load(path: Path, load: Callable[[Path], Any]) -> Any:
     try:
         return load(path)
     except Exception as error:
-        raise ExtremeError(f"{path}: cannot be read: {error}") from error
+        raise LabelsError(f"{path}: cannot be read: {error}") from error
