@@ -7,12 +7,14 @@ from kfp import dsl
 
 from components.activity.component import cut_sessions, describe_sessions, ingest
 from components.baselines.component import learn_words, pool_words
-from components.encoder.component import embed, finetune_encoder, pretrain_encoder
+from components.encoder.component import embed, embed_everyone, finetune_encoder, pretrain_encoder
 from components.evaluation.component import draw_report, evaluate_methods
-from components.extreme.component import train_slices
+from components.extreme.component import rank_entities, train_slices
 from components.labels.component import cut_examples
 from components.text.component import learn_vocabulary, tokenise
 from pipelines.resolve import resolve_recipe
+
+PREDICTED_ENTITIES = 20
 
 PUBLISHED = {name: f"report/report/{name}" for name in ("report.json", "report.html")}
 """Files at the top of a run's directory, and where the last step puts them."""
@@ -56,9 +58,11 @@ def training(
     10. finetune: train encoder and label layer on the labels.
     11. embed-fasttext, embed-pretrained, embed-finetuned: give each context a vector.
     12. slice-fasttext, slice-pretrained, slice-finetuned: train a Slice on each kind of vector.
-    13. evaluate: measure every method on members that no model has seen; the only reader of the
+    13. vectors: give every member's whole trail its activity vector.
+    14. entities: rank every member's predicted entities.
+    15. evaluate: measure every method on members that no model has seen; the only reader of the
         truth.
-    14. report: draw the tables and plots.
+    16. report: draw the tables and plots.
 
     Args:
         recipe: the name of a recipe, or its YAML text.
@@ -167,6 +171,20 @@ def training(
         )["slices"]
         ranked |= {f"{name}_vectors": own, f"{name}_slices": slices}
 
+    everyone = _step(
+        "vectors",
+        embed_everyone(encoder=finetuned, tokens=tokens, config=sections["embed"]),
+        retries=RETRIES,
+    )["vectors"]
+    _step(
+        "entities",
+        rank_entities(
+            vectors=everyone,
+            slices=ranked["finetuned_slices"],
+            predicted=PREDICTED_ENTITIES,
+        ),
+        retries=RETRIES,
+    )
     measured = _step(
         "evaluate",
         evaluate_methods(

@@ -92,3 +92,28 @@ def embed(
         Path(vectors.path),
         config=EmbedConfig(**config),
     )
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def embed_everyone(
+    encoder: dsl.Input[dsl.Model],
+    tokens: dsl.Input[dsl.Dataset],
+    config: dict,
+    vectors: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Turn every member's whole trail into the activity vector that readers get."""
+    from pathlib import Path
+
+    from components.encoder.config import EmbedConfig
+    from components.encoder.embed import embed_members
+
+    counts = embed_members(
+        Path(encoder.path),
+        Path(tokens.path),
+        Path(vectors.path),
+        config=EmbedConfig(**config),
+        previous=None,
+    )
+    for name, count in counts.items():
+        metrics.log_metric(name, count)

@@ -28,3 +28,22 @@ def train_slices(
         SliceConfig(**config),
         seed=seed,
     )
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def rank_entities(
+    vectors: dsl.Input[dsl.Dataset],
+    slices: dsl.Input[dsl.Model],
+    predicted: int,
+    entities: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Rank every member's predicted entities."""
+    from pathlib import Path
+
+    from components.extreme.entities import predict_entities
+    from components.extreme.training_sets import load_slices
+
+    model = load_slices(Path(slices.path))["D2"]
+    members = predict_entities(Path(vectors.path), model, Path(entities.path), k=predicted)
+    metrics.log_metric("members", members)

@@ -10,12 +10,18 @@ from components.config import Config
 class SliceConfig(Config):
     """How Slice finds hard negatives, trains its classifiers and predicts."""
 
-    neighbours: int = Field(default=100, ge=1, le=10_000)
+    neighbours: int = Field(default=50, ge=1, le=10_000)
     """Labels on a shortlist, per training point and per prediction; the paper's num_nbrs is 300."""
-    index: Literal["auto", "exact", "hnsw"] = "auto"
-    """How the nearest centroids are found; `auto` is exact for up to `exact_labels` labels."""
-    exact_labels: int = Field(default=50_000, ge=0)
-    """Most labels for which `auto` searches exactly."""
+    random_negatives: int = Field(default=50, ge=0)
+    """Training points, drawn once, that every label is told from besides its hard negatives."""
+    index: Literal["auto", "exact", "clusters", "hnsw"] = "auto"
+    """How the nearest centroids are found; `auto` is `exact` for few labels, else `clusters`."""
+    exact_labels: int = Field(default=5_000, ge=0)
+    """Most labels that `auto` compares exactly."""
+    clusters_per_root: float = Field(default=4.0, gt=0)
+    """Clusters of the index, in units of the square root of the number of labels."""
+    probes: int = Field(default=32, ge=1)
+    """Clusters compared per point."""
     hnsw_links: int = Field(default=32, ge=2, le=512)
     """Links per label in the HNSW graph; the paper's M is 100."""
     hnsw_build_width: int = Field(default=64, ge=1)
@@ -24,11 +30,9 @@ class SliceConfig(Config):
     """Candidates kept while the graph is searched; the paper's efSearch is 300."""
     cost: float = Field(default=1.0, gt=0)
     """C of the squared-hinge loss: higher fits the training points more closely."""
-    rounds: int = Field(default=20, ge=1)
+    rounds: int = Field(default=8, ge=1)
     """Most passes of coordinate descent over a label's points."""
     tolerance: float = Field(default=0.1, gt=0)
     """Largest projected gradient at which a label counts as solved."""
     weight_threshold: float = Field(default=1e-6, ge=0)
     """Weights smaller than this in magnitude are set to 0, as in the paper."""
-    weights: Literal["float16", "float32"] = "float16"
-    """Precision in which weights are kept."""

@@ -1,31 +1,45 @@
-"""The labels whose centroids lie nearest to a vector: exactly, or through an HNSW graph."""
+"""Shortlists: the labels whose centroids lie nearest to a vector, by one of three indexes.
 
+`exact` compares every centroid; `clusters` those of the nearest clusters, many rows at a time,
+which is what makes it cheap; `hnsw` walks a faiss graph.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import numba
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from components.extreme.clusters import ClusterIndex
 from components.extreme.config import SliceConfig
+from components.extreme.hnsw import HnswIndex
+from components.extreme.inputs import Lists
+from components.extreme.threads import even_blocks, in_blocks
 
-ROWS_AT_ONCE = 256
+Found = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Labels int32 [n, k], nearest first, -1 where there are fewer; and their cosines float32."""
 
 
 class Index(Protocol):
     """Finds the nearest label centroids by cosine."""
 
-    def search(
-        self, x: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return labels int32 [n, k] and cosines float32 [n, k], nearest first; label -1 pads."""
+    def search(self, x: NDArray[np.float32], k: int) -> Found:
+        """Search for every unit row, on the calling thread."""
 
     def save(self, directory: Path) -> None:
         """Write the index into an existing directory."""
 
 
 def build_index(
-    centroids: NDArray[np.float32], labels: NDArray[np.int32], config: SliceConfig
+    centroids: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    config: SliceConfig,
+    *,
+    seed: int,
+    threads: int | None = None,
 ) -> Index:
     """Build the index that the configuration asks for.
 
@@ -33,150 +47,100 @@ def build_index(
         centroids: unit vectors, float32 [m, d].
         labels: the label of each centroid, int32 [m].
         config: which index, and its settings.
+        seed: of the clusters' first centres.
+        threads: threads to build on.
     """
     kind = config.index
     if kind == "auto":
-        kind = "exact" if len(labels) <= config.exact_labels else "hnsw"
+        kind = "exact" if len(labels) <= config.exact_labels else "clusters"
     if kind == "exact":
-        return ExactIndex(centroids, labels)
-    return HnswIndex.build(centroids, labels, config)
+        return ClusterIndex.exact(centroids, labels)
+    if kind == "clusters":
+        return ClusterIndex.build(
+            centroids,
+            labels,
+            clusters=int(config.clusters_per_root * len(labels) ** 0.5) + 1,
+            probes=config.probes,
+            seed=seed,
+            threads=threads,
+        )
+    return HnswIndex.build(
+        centroids,
+        labels,
+        links=config.hnsw_links,
+        build_width=config.hnsw_build_width,
+        search_width=config.hnsw_search_width,
+    )
 
 
-def load_index(directory: Path) -> Index:
+def load_index(directory: Path, config: SliceConfig) -> Index:
     """Open a saved index by memory map."""
     if (directory / HnswIndex.FILE).exists():
         return HnswIndex.load(directory)
-    return ExactIndex.load(directory)
+    return ClusterIndex.load(directory, config.probes)
 
 
-class ExactIndex:
-    """Every centroid is compared."""
+def search_blocks(
+    index: Index,
+    x: NDArray[np.float32],
+    k: int,
+    *,
+    threads: int | None = None,
+    done: Callable[[int], None] = lambda rows: None,
+) -> NDArray[np.int32]:
+    """Search for many unit rows on several threads; `done` is told of rows as they are finished.
 
-    def __init__(self, centroids: NDArray[np.float32], labels: NDArray[np.int32]):
-        self._centroids, self._labels = centroids, labels
+    Returns:
+        Labels int32 [n, k] as `Index.search`.
+    """
+    near = np.empty((len(x), k), np.int32)
+    blocks = even_blocks(len(x), parts=16, least=256, most=8192)
 
-    def search(
-        self, x: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return labels int32 [n, k] and cosines float32 [n, k], nearest first; label -1 pads."""
-        near = np.full((len(x), k), -1, np.int32)
-        cosines = np.zeros((len(x), k), np.float32)
-        width = min(k, len(self._labels))
-        for start in range(0, len(x), ROWS_AT_ONCE):
-            block = slice(start, start + ROWS_AT_ONCE)
-            _largest(x[block] @ self._centroids.T, width, self._labels, near[block], cosines[block])
-        return near, cosines
+    def search(rows: range) -> int:
+        near[rows.start : rows.stop], _ = index.search(x[rows.start : rows.stop], k)
+        return len(rows)
 
-    def save(self, directory: Path) -> None:
-        """Write the index into an existing directory."""
-        np.save(directory / "centroids.npy", self._centroids)
-        np.save(directory / "indexed.npy", self._labels)
-
-    @classmethod
-    def load(cls, directory: Path) -> "ExactIndex":
-        """Open a saved index by memory map."""
-        return cls(
-            np.load(directory / "centroids.npy", mmap_mode="r"),
-            np.load(directory / "indexed.npy", mmap_mode="r"),
-        )
+    for rows in in_blocks(search, blocks, threads):
+        done(rows)
+    return near
 
 
-class HnswIndex:
-    """A faiss HNSW graph over the centroids."""
+def hard_negatives(near: NDArray[np.int32], y: sp.csr_matrix) -> Lists:
+    """Return, label by label, the rows whose shortlist has the label although y does not.
 
-    FILE = "index.faiss"
-
-    def __init__(self, graph, labels: NDArray[np.int32], search_width: int):
-        self._graph, self._labels, self._width = graph, labels, search_width
-
-    @classmethod
-    def build(
-        cls, centroids: NDArray[np.float32], labels: NDArray[np.int32], config: SliceConfig
-    ) -> "HnswIndex":
-        """Insert every centroid."""
-        import faiss
-
-        graph = faiss.IndexHNSWFlat(
-            centroids.shape[1], config.hnsw_links, faiss.METRIC_INNER_PRODUCT
-        )
-        graph.hnsw.efConstruction = config.hnsw_build_width
-        graph.hnsw.efSearch = config.hnsw_search_width
-        graph.add(centroids)
-        return cls(graph, labels, config.hnsw_search_width)
-
-    def search(
-        self, x: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return labels int32 [n, k] and cosines float32 [n, k], nearest first; label -1 pads."""
-        import faiss
-
-        width = faiss.SearchParametersHNSW(efSearch=max(self._width, k))
-        cosines, near = self._graph.search(x, k, params=width)
-        found = near >= 0
-        return (
-            np.where(found, self._labels[near], -1).astype(np.int32),
-            np.where(found, cosines, 0).astype(np.float32),
-        )
-
-    def save(self, directory: Path) -> None:
-        """Write the index into an existing directory."""
-        import faiss
-
-        faiss.write_index(self._graph, str(directory / self.FILE))
-        np.save(directory / "indexed.npy", self._labels)
-
-    @classmethod
-    def load(cls, directory: Path) -> "HnswIndex":
-        """Open a saved index by memory map."""
-        import faiss
-
-        graph = faiss.read_index(str(directory / cls.FILE), faiss.IO_FLAG_MMAP)
-        labels = np.load(directory / "indexed.npy", mmap_mode="r")
-        return cls(graph, labels, graph.hnsw.efSearch)
+    Args:
+        near: shortlists int32 [n, k], -1 padded.
+        y: labels of the points, with sorted columns, [n, L].
+    """
+    sizes = np.zeros(y.shape[1], np.int64)
+    _count_negatives(near, y.indptr, y.indices, sizes)
+    offsets = np.append(0, np.cumsum(sizes))
+    rows = np.empty(offsets[-1], np.int32)
+    _place_negatives(near, y.indptr, y.indices, offsets[:-1].copy(), rows)
+    return offsets, rows
 
 
 @numba.njit(nogil=True, cache=True)
-def _largest(scores, k, labels, near, cosines):
-    """Write each row's k largest scores, largest first; of equal ones the lower column wins."""
-    columns = scores.shape[1]
-    kept = np.empty(k, np.int64)
-    for i in range(scores.shape[0]):
-        row = scores[i]
-        count = 0
-        for j in range(columns):
-            if count == k and row[j] <= row[kept[0]]:
-                continue
-            if count < k:
-                position = count
-                count += 1
-                while position > 0:
-                    parent = (position - 1) >> 1
-                    if row[kept[parent]] < row[j]:
-                        break
-                    kept[position] = kept[parent]
-                    position = parent
-                kept[position] = j
-            else:
-                _sift_down(row, kept, k, j)
-        for end in range(count - 1, -1, -1):
-            near[i, end] = labels[kept[0]]
-            cosines[i, end] = row[kept[0]]
-            _sift_down(row, kept, end, kept[end])
+def _count_negatives(near, offsets, labels, sizes):
+    for i in range(near.shape[0]):
+        own = labels[offsets[i] : offsets[i + 1]]
+        for label in near[i]:
+            if label >= 0 and not holds(own, label):
+                sizes[label] += 1
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
-def _sift_down(row, kept, size, item):
-    """Replace the root of a min-heap of `size` columns by `item`."""
-    position = 0
-    while True:
-        child = 2 * position + 1
-        if child >= size:
-            break
-        if child + 1 < size and row[kept[child + 1]] < row[kept[child]]:
-            child += 1
-        if row[kept[child]] >= row[item]:
-            break
-        kept[position] = kept[child]
-        position = child
-    if size > 0:
-        kept[position] = item
+@numba.njit(nogil=True, cache=True)
+def _place_negatives(near, offsets, labels, ends, rows):
+    for i in range(near.shape[0]):
+        own = labels[offsets[i] : offsets[i + 1]]
+        for label in near[i]:
+            if label >= 0 and not holds(own, label):
+                rows[ends[label]] = i
+                ends[label] += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def holds(ascending, value):
+    """Whether a sorted array holds a value."""
+    place = np.searchsorted(ascending, value)
+    return place < len(ascending) and ascending[place] == value

@@ -13,23 +13,33 @@ Source: Jain et al., Slice: Scalable Linear Extreme Classifiers, WSDM 2019; pape
 """
 
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from components.extreme.checkpoint import Checkpoint, fingerprint
 from components.extreme.config import SliceConfig
 from components.extreme.dual import train_weights
 from components.extreme.errors import ExtremeError
-from components.extreme.shortlist import Index, build_index, load_index
+from components.extreme.half import as_bits
+from components.extreme.inputs import by_label, exclusions, label_matrix, unit_rows
+from components.extreme.rank import rank
+from components.extreme.shortlist import (
+    Index,
+    build_index,
+    hard_negatives,
+    load_index,
+    search_blocks,
+)
+from components.extreme.threads import even_blocks, in_blocks
 from components.files import whole_directory
 from components.progress import progress
 
-LABELS_AT_ONCE = 512
+FORMAT = 1
 
 
 def train_slice(
@@ -38,7 +48,9 @@ def train_slice(
     config: SliceConfig,
     *,
     seed: int,
+    labels: range | None = None,
     threads: int | None = None,
+    checkpoint: Path | None = None,
 ) -> "Slice":
     """Train Slice on dense points and their labels.
 
@@ -46,69 +58,95 @@ def train_slice(
         x: points, float32 [n, d]; only their direction counts.
         y: labels of the points, sparse [n, L]; every stored non-zero is a label.
         config: shortlist, index and solver settings.
-        seed: fixes the order in which points are visited; the result is the same on any number
-            of threads.
+        seed: fixes everything drawn at random; the result is the same on any number of threads.
+        labels: train the classifiers of this range only; `Slice.join` puts parts together.
         threads: threads to train on; all cores by default.
+        checkpoint: directory that keeps finished work, so that a killed run can be repeated and
+            ends with the same model; the caller removes it. Parts need one each.
 
     Raises:
-        ExtremeError: x and y do not fit each other, or a row cannot be used.
+        ExtremeError: x, y and labels do not fit each other, or a row cannot be used.
     """
-    x = _unit_rows(x, "x")
-    y = _binary(y, len(x))
-    centroids = _unit_rows(np.asarray(y.T.tocsr() @ x, dtype=np.float32), "centroids")
-    trained = np.flatnonzero(np.diff(y.tocsc().indptr)).astype(np.int32)
-    index = build_index(centroids[trained], trained, config)
-    near, _ = index.search(x, min(config.neighbours, len(trained)))
-    positives, negatives = _by_label(y), _by_label(_hard_negatives(near, y))
-    weights = np.zeros((y.shape[1], x.shape[1]), np.dtype(config.weights))
-    biases = np.zeros(y.shape[1], np.float32)
+    x = unit_rows(x, "x")
+    y = label_matrix(y, len(x))
+    labels = _label_range(labels, y.shape[1])
+    kept = Checkpoint(checkpoint, "" if checkpoint is None else fingerprint(x, y, config, seed))
 
-    def train(labels: range) -> None:
-        block, bias = train_weights(
-            x,
-            positives,
-            negatives,
-            labels=labels,
-            cost=config.cost,
-            rounds=config.rounds,
-            tolerance=config.tolerance,
-            seed=seed,
-        )
-        block[np.abs(block) < config.weight_threshold] = 0
-        weights[labels.start : labels.stop], biases[labels.start : labels.stop] = block, bias
+    positives = by_label(y)
+    known = np.flatnonzero(np.diff(positives[0])).astype(np.int32)
+    centroids = unit_rows(np.asarray(y.T.tocsr()[known] @ x), "centroids")
+    index = build_index(centroids, known, config, seed=seed, threads=threads)
+    near = kept.load("shortlist")
+    if near is None:
+        with progress("Slice shortlist", total=len(x)) as bar:
+            width = min(config.neighbours, len(known))
+            near = search_blocks(index, x, width, threads=threads, done=bar.advance)
+        kept.store("shortlist", near)
+    negatives = hard_negatives(near, y)
+    random = np.random.default_rng(seed)
+    count = min(config.random_negatives, len(x))
+    background = np.sort(random.choice(len(x), count, replace=False)).astype(np.int32)
 
-    blocks = [
-        range(start, min(start + LABELS_AT_ONCE, y.shape[1]))
-        for start in range(0, y.shape[1], LABELS_AT_ONCE)
-    ]
-    with (
-        progress("Slice classifiers", total=y.shape[1]) as bar,
-        ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool,
-    ):
-        for labels, _ in zip(blocks, pool.map(train, blocks), strict=True):
-            bar.advance(len(labels))
-    norms = np.sqrt(np.einsum("ld,ld->l", weights, weights, dtype=np.float32) + biases**2)
-    return Slice(index, weights, biases, float(norms[trained].mean()), config)
+    weights = np.zeros((len(labels), x.shape[1]), np.float16)
+    biases = np.zeros(len(labels), np.float32)
+
+    def train(block: range) -> int:
+        name = f"weights-{labels[block.start]:09d}-{len(block):09d}"
+        trained = kept.load(name)
+        if trained is None:
+            w, bias = train_weights(
+                x,
+                positives,
+                negatives,
+                background,
+                labels=labels[block.start : block.stop],
+                cost=config.cost,
+                rounds=config.rounds,
+                tolerance=config.tolerance,
+                seed=seed,
+            )
+            w[np.abs(w) < config.weight_threshold] = 0
+            trained = np.column_stack((w, bias))
+            kept.store(name, trained)
+        weights[block.start : block.stop] = trained[:, :-1]
+        biases[block.start : block.stop] = trained[:, -1]
+        return len(block)
+
+    blocks = even_blocks(len(labels), parts=64, least=16, most=1024)
+    with progress("Slice classifiers", total=len(labels)) as bar:
+        for finished in in_blocks(train, blocks, threads):
+            bar.advance(finished)
+    return Slice(index, weights, biases, config, labels=labels, label_count=y.shape[1])
 
 
 class Slice:
-    """A trained model: an index over label centroids, and a classifier per label."""
+    """A trained model, or the part of one that holds a range of its labels."""
 
     def __init__(
         self,
         index: Index,
-        weights: NDArray[np.floating],
+        weights: NDArray[np.float16],
         biases: NDArray[np.float32],
-        gamma: float,
         config: SliceConfig,
+        *,
+        labels: range,
+        label_count: int,
+        gamma: float | None = None,
     ):
-        self._index, self._weights, self._biases = index, weights, biases
-        self.gamma, self.config = gamma, config
+        """See `train_slice` and `Slice.load`.
 
-    @property
-    def labels(self) -> int:
-        """Number of labels."""
-        return self._weights.shape[0]
+        Args:
+            index: over the centroids of all labels.
+            weights: of the classifiers held, float16 [len(labels), d].
+            biases: likewise, float32 [len(labels)].
+            config: what the model was trained with.
+            labels: which labels the classifiers belong to.
+            label_count: labels in all.
+            gamma: scale of the cosine; from the weights when not given.
+        """
+        self._index, self._weights, self._biases = index, weights, biases
+        self.config, self.labels, self.label_count = config, labels, label_count
+        self.gamma = _mean_norm(weights, biases) if gamma is None else gamma
 
     @property
     def dimension(self) -> int:
@@ -116,33 +154,69 @@ class Slice:
         return self._weights.shape[1]
 
     def predict(
-        self, x: NDArray[np.float32], k: int, *, exclude: sp.csr_matrix | None = None
+        self,
+        x: NDArray[np.float32],
+        k: int,
+        *,
+        exclude: sp.csr_matrix | None = None,
+        threads: int | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Rank the labels of each point's shortlist by sigma(w.x) + sigma(gamma cos).
 
         Args:
             x: points, float32 [n, d]; only their direction counts.
-            k: labels to return per point.
-            exclude: sparse [n, L]; labels not to return, such as past queries.
+            k: labels to return per point. Those beyond the shortlist's length follow by cosine.
+            exclude: sparse [n, L]; stored entries are labels not to return, such as past queries;
+                the next labels take their places on the shortlist.
+            threads: threads to use for many points; all cores by default.
 
         Returns:
             Labels int32 [n, k], best first, -1 where there are fewer, and scores float32 [n, k]
             between 0 and 2, 0 for a missing label.
 
         Raises:
-            ExtremeError: a shape does not fit, a row is not finite, or k is out of range.
+            ExtremeError: a shape does not fit, a row is not finite, k is out of range, or the model
+                is only a part.
         """
-        x = _unit_rows(x, "x", self.dimension)
-        if not 1 <= k <= self.labels:
-            raise ExtremeError(f"k={k} must lie between 1 and the number of labels, {self.labels}")
-        skip = _exclusions(exclude, (len(x), self.labels))
-        keep = max(self.config.neighbours, k)
-        widest = int(np.diff(skip[0]).max(initial=0))
-        near, cosines = self._index.search(x, min(keep + widest, self.labels))
+        if len(self.labels) != self.label_count:
+            raise ExtremeError(
+                f"this part holds labels {self.labels.start} to {self.labels.stop - 1} of "
+                f"{self.label_count}; join all parts before predicting"
+            )
+        if not 1 <= k <= self.label_count:
+            raise ExtremeError(f"k={k} must lie between 1 and the {self.label_count} labels")
+        x = unit_rows(x, "x", self.dimension)
+        skip, skipped = exclusions(exclude, (len(x), self.label_count))
         labels = np.full((len(x), k), -1, np.int32)
         scores = np.zeros((len(x), k), np.float32)
-        weights = self._weights[near].astype(np.float32)
-        _rank(x, near, cosines, weights, self._biases, self.gamma, *skip, keep, labels, scores)
+        told_apart = self.config.neighbours
+        weights = as_bits(self._weights)
+
+        def predict(block: range) -> None:
+            rows = slice(block.start, block.stop)
+            offsets = skip[block.start : block.stop + 1]
+            width = max(told_apart, k) + int(np.diff(offsets).max(initial=0))
+            near, cosines = self._index.search(x[rows], min(width, self.label_count))
+            rank(
+                x[rows],
+                near,
+                cosines,
+                weights,
+                self._biases,
+                np.float32(self.gamma),
+                told_apart,
+                offsets,
+                skipped,
+                labels[rows],
+                scores[rows],
+            )
+
+        if len(x) == 1:
+            predict(range(1))
+        else:
+            blocks = even_blocks(len(x), parts=16, least=256, most=8192)
+            for _ in in_blocks(predict, blocks, threads):
+                pass
         return labels, scores
 
     def save(self, directory: Path) -> None:
@@ -151,101 +225,94 @@ class Slice:
             self._index.save(target)
             np.save(target / "weights.npy", self._weights)
             np.save(target / "biases.npy", self._biases)
-            about = {"gamma": self.gamma, "config": self.config.model_dump()}
+            about = {
+                "format": FORMAT,
+                "gamma": self.gamma,
+                "labels": [self.labels.start, self.labels.stop],
+                "label_count": self.label_count,
+                "config": self.config.model_dump(),
+            }
             (target / "slice.json").write_text(json.dumps(about, indent=1))
 
     @classmethod
-    def load(cls, directory: Path) -> "Slice":
-        """Open a saved model by memory map."""
+    def load(cls, directory: Path) -> Self:
+        """Open a saved model by memory map.
+
+        Raises:
+            ExtremeError: there is no model in the directory, or one of its files is damaged.
+        """
+        path = directory / "slice.json"
         try:
-            about = json.loads((directory / "slice.json").read_text())
-        except FileNotFoundError:
-            raise ExtremeError(f"{directory} holds no Slice model: slice.json is missing") from None
+            about = json.loads(path.read_text())
+            if about["format"] != FORMAT:
+                raise ExtremeError(f"{path}: format {about['format']} is not {FORMAT}; train again")
+            config = SliceConfig(**about["config"])
+            labels = range(*about["labels"])
+            path = directory
+            index = load_index(directory, config)
+            path = directory / "weights.npy"
+            weights = np.load(path, mmap_mode="r")
+            path = directory / "biases.npy"
+            biases = np.load(path, mmap_mode="r")
+        except FileNotFoundError as error:
+            raise ExtremeError(
+                f"{directory}: holds no Slice model, {error.filename} is missing"
+            ) from error
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ExtremeError(f"{path}: damaged Slice model: {error}") from error
         return cls(
-            load_index(directory),
-            np.load(directory / "weights.npy", mmap_mode="r"),
-            np.load(directory / "biases.npy", mmap_mode="r"),
-            about["gamma"],
-            SliceConfig(**about["config"]),
+            index,
+            weights,
+            biases,
+            config,
+            labels=labels,
+            label_count=about["label_count"],
+            gamma=about["gamma"],
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Slice"]) -> Self:
+        """Put parts trained on ranges of labels together; the model of one piece is the same.
+
+        Raises:
+            ExtremeError: the parts leave a label out, overlap, or were trained differently.
+        """
+        parts = sorted(parts, key=lambda part: part.labels.start)
+        whole = parts[0]
+        expected = 0
+        for part in parts:
+            if (part.config, part.label_count) != (whole.config, whole.label_count):
+                raise ExtremeError("parts were trained with other settings or other labels")
+            if part.labels.start != expected:
+                raise ExtremeError(
+                    f"a part must begin at label {expected}, not {part.labels.start}"
+                )
+            expected = part.labels.stop
+        if expected != whole.label_count:
+            raise ExtremeError(f"labels {expected} to {whole.label_count - 1} have no part")
+        return cls(
+            whole._index,
+            np.concatenate([part._weights for part in parts]),
+            np.concatenate([part._biases for part in parts]),
+            whole.config,
+            labels=range(whole.label_count),
+            label_count=whole.label_count,
         )
 
 
-def _unit_rows(x, name: str, dimension: int | None = None) -> NDArray[np.float32]:
-    if x.ndim != 2 or (dimension is not None and x.shape[1] != dimension):
-        expected = f"[n, {'d' if dimension is None else dimension}]"
-        raise ExtremeError(f"{name} must have shape {expected}, not {list(x.shape)}")
-    x = np.asarray(x, np.float32)
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    bad = np.flatnonzero(~np.isfinite(norms.ravel()))
-    if len(bad):
-        raise ExtremeError(f"row {bad[0]} of {name} holds NaN or infinite values")
-    return x / np.where(norms > 0, norms, 1)
+def _label_range(labels: range | None, count: int) -> range:
+    if labels is None:
+        return range(count)
+    if labels.step != 1 or not 0 <= labels.start < labels.stop <= count:
+        raise ExtremeError(f"labels {labels} must be a range within the {count} labels of y")
+    return labels
 
 
-def _binary(y: sp.csr_matrix, points: int) -> sp.csr_matrix:
-    if y.shape[0] != points:
-        raise ExtremeError(f"y has {y.shape[0]} rows, x has {points}")
-    y = sp.csr_matrix(y, copy=True)
-    y.eliminate_zeros()
-    if y.nnz == 0:
-        raise ExtremeError("y holds no label at all")
-    y.sum_duplicates()
-    y.data = np.ones(y.nnz, np.float32)
-    return y
-
-
-def _hard_negatives(near: NDArray[np.int32], y: sp.csr_matrix) -> sp.csr_matrix:
-    offsets = np.arange(0, near.size + 1, near.shape[1])
-    shortlist = sp.csr_matrix((np.ones(near.size, np.float32), near.ravel(), offsets), y.shape)
-    negatives = shortlist - shortlist.multiply(y)
-    negatives.eliminate_zeros()
-    return negatives.tocsr()
-
-
-def _by_label(matrix: sp.csr_matrix) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    columns = matrix.tocsc()
-    return columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
-
-
-def _exclusions(
-    exclude: sp.csr_matrix | None, shape: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    if exclude is None:
-        return np.zeros(shape[0] + 1, np.int64), np.zeros(0, np.int32)
-    if exclude.shape != shape:
-        raise ExtremeError(f"exclude must have shape {list(shape)}, not {list(exclude.shape)}")
-    exclude = sp.csr_matrix(exclude)
-    return exclude.indptr.astype(np.int64), exclude.indices.astype(np.int32)
-
-
-@numba.njit(nogil=True, cache=True, fastmath=True)
-def _rank(
-    x, near, cosines, weights, biases, gamma, skip_offsets, skip_labels, keep, labels, scores
-):
-    for i in range(x.shape[0]):
-        skip = skip_offsets[i], skip_offsets[i + 1]
-        kept = 0
-        filled = 0
-        for j in range(near.shape[1]):
-            label = near[i, j]
-            if label < 0 or kept == keep:
-                break
-            skipped = False
-            for s in range(skip[0], skip[1]):
-                skipped |= skip_labels[s] == label
-            if skipped:
-                continue
-            kept += 1
-            margin = biases[label]
-            for d in range(x.shape[1]):
-                margin += weights[i, j, d] * x[i, d]
-            score = np.float32(1 / (1 + np.exp(-margin)) + 1 / (1 + np.exp(-gamma * cosines[i, j])))
-            position = filled
-            while position > 0 and scores[i, position - 1] < score:
-                position -= 1
-            if position == labels.shape[1]:
-                continue
-            filled = min(filled + 1, labels.shape[1])
-            for p in range(filled - 1, position, -1):
-                labels[i, p], scores[i, p] = labels[i, p - 1], scores[i, p - 1]
-            labels[i, position], scores[i, position] = label, score
+def _mean_norm(weights: NDArray[np.float16], biases: NDArray[np.float32]) -> float:
+    total, trained = 0.0, 0
+    for block in even_blocks(len(weights), parts=1, least=1, most=8192):
+        w = weights[block.start : block.stop].astype(np.float32)
+        squares = np.einsum("ld,ld->l", w, w) + biases[block.start : block.stop] ** 2
+        total += float(np.sqrt(squares).sum(dtype=np.float64))
+        trained += int(np.count_nonzero(squares))
+    return total / max(trained, 1)
