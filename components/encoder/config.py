@@ -125,9 +125,9 @@ class EmbedConfig(Config):
     Attributes:
         pooling: for an encoder that was only pre-trained; a fine-tuned one brings its own.
         chunks: most recent chunks of a document whose vectors are averaged (paper: 5).
-        engine: what computes on CPU; a GPU always computes in torch.
+        engine: what computes on CPU; `auto` takes the fastest. A GPU always computes in torch.
     """
 
     pooling: Pooling = "mean_last4"
     chunks: int = Field(default=5, ge=1)
-    engine: Literal["auto", "torch", "openvino"] = "auto"
+    engine: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"

@@ -7,16 +7,16 @@ so their vectors are kept under the hash of their subwords: a day costs what was
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
-import torch
 
-from components.encoder.batching import contexts, pack
-from components.encoder.config import EmbedConfig, Pooling
-from components.encoder.device import autocast, pick_device, product_dtype
+from components.encoder.batching import contexts
+from components.encoder.config import EmbedConfig
+from components.encoder.device import pick_device
+from components.encoder.engines import fastest_engine, make_encode
 from components.encoder.model import pooled_layers
 from components.encoder.vectors import MemberVectors, save_member_vectors, save_vectors
 from components.encoder.weights import StoredEncoder, load_encoder
@@ -25,7 +25,6 @@ from components.progress import progress
 from components.text.documents import Tokens
 from components.text.vocabulary import Vocabulary
 
-TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 131_072}
 DOCUMENTS_AT_ONCE = 2048
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,10 @@ class Embedder:
         self.dimension = pooled_layers(stored.bert.config, pooling) * stored.bert.config.hidden
         self._limit = stored.bert.config.max_tokens - 1
         self._chunks = config.chunks
-        self._encode = _engine(stored, pooling, config)
+        device = pick_device()
+        chosen = fastest_engine(device) if config.engine == "auto" else config.engine
+        engine = "torch" if device.type == "cuda" else chosen
+        self._encode = make_encode(stored.bert, stored.vocabulary.cls, pooling, engine, device)
 
     @classmethod
     def load(cls, directory: Path, config: EmbedConfig | None = None) -> Self:
@@ -205,41 +207,3 @@ def _known_chunks(previous: Path | None, embedder: Embedder) -> dict[bytes, np.n
         return {}
     before = MemberVectors.open(previous)
     return before.closed if before.encoder == embedder.version else {}
-
-
-Encode = Callable[[Sequence[np.ndarray]], np.ndarray]
-
-
-def _engine(stored: StoredEncoder, pooling: Pooling, config: EmbedConfig) -> Encode:
-    device = pick_device()
-    return _torch_engine(stored, pooling, device)
-
-
-def _torch_engine(stored: StoredEncoder, pooling: Pooling, device: torch.device) -> Encode:
-    bert, cls = stored.bert.to(device), stored.vocabulary.cls
-    dtype = product_dtype(device, "auto")
-
-    @torch.inference_mode()
-    def encode(chunks: Sequence[np.ndarray]) -> np.ndarray:
-        width = pooled_layers(bert.config, pooling) * bert.config.hidden
-        vectors = np.empty((len(chunks), width), np.float32)
-        for rows in _batches(chunks, TOKENS_AT_ONCE[device.type]):
-            packed = pack([chunks[row] for row in rows], cls).to(device)
-            with autocast(device, dtype):
-                vectors[rows] = bert.pooled(packed, pooling).cpu().numpy()
-        return vectors
-
-    return encode
-
-
-def _batches(chunks: Sequence[np.ndarray], most: int) -> list[list[int]]:
-    """Group chunks of like length, up to `most` subwords together."""
-    batches: list[list[int]] = []
-    room = 0
-    for row in sorted(range(len(chunks)), key=lambda row: len(chunks[row])):
-        if len(chunks[row]) + 1 > room:
-            batches.append([])
-            room = most
-        batches[-1].append(row)
-        room -= len(chunks[row]) + 1
-    return batches

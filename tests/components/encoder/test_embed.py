@@ -10,12 +10,12 @@ from components.encoder.batching import pack
 from components.encoder.config import EmbedConfig
 from components.encoder.embed import (
     Embedder,
-    _batches,
     chunk_key,
     embed_examples,
     embed_members,
     recent_chunks,
 )
+from components.encoder.engines import batches, equal_lengths, fastest_engine, make_encode
 from components.encoder.errors import EncoderError
 from components.encoder.vectors import MemberVectors, load_vectors, save_vectors
 from components.encoder.weights import load_encoder
@@ -57,9 +57,18 @@ def test_closed_chunks_never_change(length, more):
 @given(st.lists(st.integers(1, 31), max_size=40))
 def test_batches_hold_every_chunk_once_and_no_more_tokens_than_allowed(lengths):
     chunks = [np.zeros(n) for n in lengths]
-    batches = _batches(chunks, 50)
-    assert sorted(row for batch in batches for row in batch) == list(range(len(chunks)))
-    assert all(sum(lengths[row] + 1 for row in batch) <= 50 for batch in batches)
+    grouped = batches(chunks, 50)
+    assert sorted(row for batch in grouped for row in batch) == list(range(len(chunks)))
+    assert all(sum(lengths[row] + 1 for row in batch) <= 50 for batch in grouped)
+
+
+@given(st.lists(st.integers(1, 31), max_size=40))
+def test_groups_hold_every_chunk_once_in_rectangles(lengths):
+    groups = list(equal_lengths([np.zeros(n) for n in lengths], 50))
+    assert sorted(row for rows in groups for row in rows) == list(range(len(lengths)))
+    for rows in groups:
+        (same,) = {lengths[row] for row in rows}
+        assert len(rows) == 1 or len(rows) * (same + 1) <= 50
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +107,39 @@ def test_a_fine_tuned_encoder_brings_its_pooling(save_random, long_documents):
     found = Embedder.load(directory, EmbedConfig(pooling="mean_last4")).embed(long_documents)
     expected = by_definition(directory, long_documents, "cls_last4", 5)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("engine", "pooling"),
+    [
+        ("onnxruntime", "cls"),
+        ("onnxruntime", "mean"),
+        ("onnxruntime", "cls_last4"),
+        ("onnxruntime", "mean_last4"),
+        ("openvino", "cls_last4"),
+        ("openvino", "mean_last4"),
+    ],
+)
+def test_every_engine_gives_the_vectors_of_torch(pretrained, long_documents, engine, pooling):
+    chunks = [document[:LIMIT] for document in long_documents if len(document)] * 3
+    expected, found = (
+        make_encode(load_encoder(pretrained).bert, 2, pooling, name, torch.device("cpu"))(chunks)
+        for name in ("torch", engine)
+    )
+    cosine = np.sum(found * expected, axis=1)
+    cosine /= np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    assert cosine.min() >= 0.9999
+    if fastest_engine(torch.device("cpu")) == "onnxruntime":  # without bf16 all compute in fp32
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "bf16", "engine"),
+    [("cpu", True, "openvino"), ("cpu", False, "onnxruntime"), ("cuda", True, "torch")],
+)
+def test_the_fastest_engine_follows_the_device(monkeypatch, device, bf16, engine):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    assert fastest_engine(torch.device(device)) == engine
 
 
 def test_an_empty_document_has_the_zero_vector(embedder):
