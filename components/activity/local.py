@@ -8,8 +8,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -63,15 +64,22 @@ def write_parts(
                     spill.add(batch)
                     bar.advance(len(batch))
 
+        engines: SimpleQueue[ibis.BaseBackend] = SimpleQueue()
+
         def cut(part: int) -> tuple[int, int, int]:
             table = _sorted(spill.read(part))
-            with _engine(scratch, at_once, config) as engine:
+            engine = engines.get()
+            try:
                 numbers = _session_numbers(table, engine, idle_minutes=config.idle_minutes)
+            finally:
+                engines.put(engine)
             _write(table.append_column("session", pa.array(numbers)), target, part)
             last_of_member = _ends(table["member_id"])
             return len(table), int(numbers[last_of_member].sum()), len(last_of_member)
 
-        with ThreadPoolExecutor(at_once) as pool:
+        with ExitStack() as stack, ThreadPoolExecutor(at_once) as pool:
+            for _ in range(at_once):
+                engines.put(stack.enter_context(_engine(scratch, at_once, config)))
             for rows_cut, new_sessions, new_members in pool.map(cut, range(parts)):
                 sessions += new_sessions
                 members += new_members
