@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 RECIPE ?= quickstart
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --prefer-binary --constraint constraints.txt
+PIP := $(BIN)/python -m pip install -qq --prefer-binary --constraint constraints.txt
 # Published for Keras 2 and TensorFlow's own package name, so their declared needs are not followed.
 TENSORFLOW_RANKING := tensorflow-ranking tensorflow-serving-api tf-keras
 

@@ -14,6 +14,8 @@ from pipelines.local.runs import Run, shown
 TRAILS = Path("evaluate", "measured", "trails.json")
 MEMBERS_SHOWN = 2
 
+ACTIONS_SHOWN = 8
+
 
 def show_report(run: Run, console: Console) -> None:
     """Print suggestions for some members, the tables of a finished run, and where its page is."""
@@ -41,9 +43,12 @@ def print_trail(sessions: Sequence[Sequence[str]], console: Console, *, most: in
         console.print(Text(f"  ... {len(sessions) - most} earlier sessions", style="dim"))
     for number, session in list(enumerate(sessions, start=1))[-most:]:
         console.print(Text(f"  session {number}", style="bold"))
-        for line in session:
+        for line in session[:ACTIONS_SHOWN]:
             action, _, text = line.partition(" ")
             console.print(Text.assemble("    ", (action, "cyan"), " ", text), soft_wrap=True)
+        if len(session) > ACTIONS_SHOWN:
+            more = f"    ... {len(session) - ACTIONS_SHOWN} more actions"
+            console.print(Text(more, style="dim"))
 
 
 def print_suggestions(

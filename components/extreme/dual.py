@@ -11,18 +11,19 @@ from components.extreme.shortlist import holds
 
 LABELS_PER_DRAW = 64
 """Neighbouring labels share the points drawn as random negatives, which are then still cached."""
+SETTLED = 0.1
+"""A point without a part in the classifier, this far beyond the margin, is not visited again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Solver:
-    """Settings of the solver, as in `SliceConfig`."""
+    """Cost and effort; see `SliceConfig`."""
 
     cost: float
     rounds: int
     tolerance: float
     random_negatives: int
     negatives_per_positive: float
-    settled: float = 0.3
 
 
 def train_weights(
@@ -68,7 +69,6 @@ def train_weights(
         np.float32(solver.cost),
         solver.rounds,
         np.float32(solver.tolerance),
-        np.float32(solver.settled),
         np.uint64(seed),
         weights,
         biases,
@@ -89,7 +89,6 @@ def _train_block(
     cost,
     rounds,
     tolerance,
-    settled,
     seed,
     weights,
     biases,
@@ -108,9 +107,7 @@ def _train_block(
         costs = np.full(len(rows), cost)
         costs[len(positive) + len(negative) :] = cost * weight
         state = _mix(state + np.uint64(label))
-        biases[k] = _descend(
-            x, rows, len(positive), costs, rounds, tolerance, settled, state, weights[k]
-        )
+        biases[k] = _descend(x, rows, len(positive), costs, rounds, tolerance, state, weights[k])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -128,15 +125,15 @@ def _draw(points, others, wanted, positive, negative, state):
     count = 0
     for _ in range(wanted):
         state = _mix(state)
-        row = np.int32(state % np.uint64(points))
-        if not holds(positive, row) and not holds(negative, row):
-            drawn[count] = row
+        some = np.int32(state % np.uint64(points))
+        if not holds(positive, some) and not holds(negative, some):
+            drawn[count] = some
             count += 1
     return drawn[:count], np.float32(others / max(count, 1))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _descend(x, rows, positives, costs, rounds, tolerance, settled, state, w):
+def _descend(x, rows, positives, costs, rounds, tolerance, state, w):
     dimension = x.shape[1]
     alpha = np.zeros(len(rows), np.float32)
     bias = _start(x, rows, positives, costs, alpha, w)
@@ -145,8 +142,8 @@ def _descend(x, rows, positives, costs, rounds, tolerance, settled, state, w):
     for _ in range(rounds):
         for i in range(active - 1, 0, -1):
             state = _mix(state)
-            j = state % np.uint64(i + 1)
-            order[i], order[j] = order[j], order[i]
+            other = np.int64(state % np.uint64(i + 1))
+            order[i], order[other] = order[other], order[i]
         worst = np.float32(0)
         position = 0
         while position < active:
@@ -160,7 +157,7 @@ def _descend(x, rows, positives, costs, rounds, tolerance, settled, state, w):
                 margin += w[d] * row[d]
             gradient = sign * margin - np.float32(1) + diagonal * alpha[i]
             if alpha[i] == 0 and gradient > 0:
-                if gradient > settled:
+                if gradient > SETTLED:
                     active -= 1
                     position -= 1
                     order[position], order[active] = order[active], i

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from components.extreme.checkpoint import Checkpoint, fingerprint
 from components.extreme.config import SliceConfig
-from components.extreme.dual import train_weights
+from components.extreme.dual import Solver, train_weights
 from components.extreme.errors import ExtremeError
 from components.extreme.half import as_bits
 from components.extreme.inputs import by_label, exclusions, label_matrix, unit_rows
@@ -83,10 +83,13 @@ def train_slice(
             near = search_blocks(index, x, width, threads=threads, done=bar.advance)
         kept.store("shortlist", near)
     negatives = hard_negatives(near, y)
-    random = np.random.default_rng(seed)
-    count = min(config.random_negatives, len(x))
-    background = np.sort(random.choice(len(x), count, replace=False)).astype(np.int32)
-
+    solver = Solver(
+        cost=config.cost,
+        rounds=config.rounds,
+        tolerance=config.tolerance,
+        random_negatives=max(config.random_negatives, config.random_negatives_total // len(known)),
+        negatives_per_positive=config.negatives_per_positive,
+    )
     weights = np.zeros((len(labels), x.shape[1]), np.float16)
     biases = np.zeros(len(labels), np.float32)
 
@@ -98,11 +101,8 @@ def train_slice(
                 x,
                 positives,
                 negatives,
-                background,
                 labels=labels[block.start : block.stop],
-                cost=config.cost,
-                rounds=config.rounds,
-                tolerance=config.tolerance,
+                solver=solver,
                 seed=seed,
             )
             w[np.abs(w) < config.weight_threshold] = 0
@@ -146,7 +146,9 @@ class Slice:
         """
         self._index, self._weights, self._biases = index, weights, biases
         self.config, self.labels, self.label_count = config, labels, label_count
-        self.gamma = _mean_norm(weights, biases) if gamma is None else gamma
+        if gamma is None:
+            gamma = config.similarity_scale * _mean_norm(weights, biases)
+        self.gamma = gamma
 
     @property
     def dimension(self) -> int:
@@ -189,7 +191,7 @@ class Slice:
         skip, skipped = exclusions(exclude, (len(x), self.label_count))
         labels = np.full((len(x), k), -1, np.int32)
         scores = np.zeros((len(x), k), np.float32)
-        told_apart = self.config.neighbours
+        told_apart = self._scored_labels()
         weights = as_bits(self._weights)
 
         def predict(block: range) -> None:
@@ -218,6 +220,15 @@ class Slice:
             for _ in in_blocks(predict, blocks, threads):
                 pass
         return labels, scores
+
+    def _scored_labels(self) -> int:
+        """Length of the shortlist: all labels where they are few enough to be compared exactly.
+
+        Random negatives make every classifier's scores comparable everywhere, so more than the
+        training's shortlist may be scored; beyond a few thousand labels it would only cost time.
+        """
+        exhaustive = self.label_count <= self.config.exact_labels
+        return self.label_count if exhaustive else self.config.neighbours
 
     def save(self, directory: Path) -> None:
         """Write the model to a directory, whole or not at all."""
