@@ -12,9 +12,7 @@ from components.evaluation.report import print_report
 from pipelines.local.runs import Run, shown
 
 TRAILS = Path("evaluate", "measured", "trails.json")
-MEMBERS_SHOWN = 2
-
-ACTIONS_SHOWN = 8
+MEMBERS_SHOWN, ACTIONS_SHOWN = 2, 8
 
 
 def show_report(run: Run, console: Console) -> None:
