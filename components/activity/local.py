@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from components.activity.config import ActivityConfig
 from components.activity.schema import ACTION_SCHEMA, SESSION_SCHEMA, ActivityError
-from components.activity.sessions import ROWS_PER_GIGABYTE, sessionise
+from components.activity.sessions import ROWS_PER_GIGABYTE, read_batches, sessionise
 from components.progress import progress
 
 if TYPE_CHECKING:
@@ -138,18 +138,17 @@ class Spill:
 
 def _read(file: Path) -> Iterator[pa.RecordBatch]:
     """Batches of `file` as `ACTION_CODES`."""
-    names = ACTION_SCHEMA.names
-    with pq.ParquetFile(file, read_dictionary=CODED, pre_buffer=False) as source:
-        for batch in source.iter_batches(ROWS_PER_BATCH, columns=names):
-            columns = []
-            for field in ACTION_CODES:
-                column = batch[field.name]
-                if column.type != field.type:
-                    column = _cast(column, field.type)
-                if column.null_count and not field.nullable:
-                    raise ActivityError(f"{file}: column {field.name} has rows without a value")
-                columns.append(column)
-            yield pa.record_batch(columns, schema=ACTION_CODES)
+    options = {"read_dictionary": CODED, "pre_buffer": False}
+    for batch in read_batches(file, ROWS_PER_BATCH, ACTION_SCHEMA.names, **options):
+        columns = []
+        for field in ACTION_CODES:
+            column = batch[field.name]
+            if column.type != field.type:
+                column = _cast(column, field.type)
+            if column.null_count and not field.nullable:
+                raise ActivityError(f"{file}: column {field.name} has rows without a value")
+            columns.append(column)
+        yield pa.record_batch(columns, schema=ACTION_CODES)
 
 
 def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:

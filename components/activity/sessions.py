@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -114,7 +114,7 @@ def iterate_members(
     for part in session_parts(sessions):
         check_columns(part, schema)
         open_member: list[pa.RecordBatch] = []
-        for batch in pq.ParquetFile(part).iter_batches(ROWS_PER_BATCH, columns=wanted):
+        for batch in read_batches(part, ROWS_PER_BATCH, wanted):
             batch = batch.select(wanted)
             last = _start_of_last_member(batch)
             if last > 0 or (open_member and _first(batch) != _first(open_member[0])):
@@ -131,11 +131,10 @@ def check_columns(file: Path, wanted: pa.Schema) -> pq.FileMetaData:
         ActivityError: it is broken, or a column is missing or of a wrong type; names both.
     """
     try:
-        opened = pq.ParquetFile(file)
+        with pq.ParquetFile(file) as opened:
+            found, metadata = opened.schema_arrow, opened.metadata
     except (OSError, pa.ArrowException) as error:
         raise ActivityError(f"{file}: cannot be read as Parquet: {error}") from error
-    with opened:
-        found, metadata = opened.schema_arrow, opened.metadata
     for field in wanted:
         if found.get_field_index(field.name) < 0:
             raise ActivityError(f"{file}: column {field.name} is missing")
@@ -143,6 +142,21 @@ def check_columns(file: Path, wanted: pa.Schema) -> pq.FileMetaData:
         if not (kind == field.type or (pa.types.is_string(field.type) and _is_text(kind, field))):
             raise ActivityError(f"{file}: column {field.name} is {kind}, it has to be {field.type}")
     return metadata
+
+
+def read_batches(
+    file: Path, rows: int, columns: Sequence[str], **options: Any
+) -> Iterator[pa.RecordBatch]:
+    """Read a Parquet file as batches of at most `rows`; `options` are those of `ParquetFile`.
+
+    Raises:
+        ActivityError: the file is broken; names it.
+    """
+    try:
+        with pq.ParquetFile(file, **options) as source:
+            yield from source.iter_batches(rows, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise ActivityError(f"{file}: cannot be read as Parquet: {error}") from error
 
 
 def _start_of_last_member(batch: pa.RecordBatch) -> int:

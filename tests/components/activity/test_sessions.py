@@ -330,6 +330,14 @@ class TestBadInput:
         message = self.refusal(tmp_path, tmp_path / "s")
         assert message.startswith(f"{tmp_path / 'a.parquet'}: cannot be read as Parquet: ")
 
+    def test_a_file_damaged_inside_is_named(self, tmp_path):
+        file = write_feed(tmp_path / "actions", many_actions(), files=1) / "part-00000.parquet"
+        content = bytearray(file.read_bytes())
+        content[100:60_000] = bytes(59_900)
+        file.write_bytes(content)
+        message = self.refusal(tmp_path / "actions", tmp_path / "s")
+        assert message.startswith(f"{file}: cannot be read as Parquet: ")
+
     @pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(28, "No space left")])
     def test_an_interrupted_run_leaves_the_previous_sessions(
         self, tmp_path, monkeypatch, interruption
