@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from components.activity.config import ActivityConfig, FilesConfig, Vertical
+from components.activity.schema import ActivityError
 from components.activity.sessions import session_parts, write_sessions
 from components.activity.sources import ingest_files
 from components.encoder.config import EmbedConfig
@@ -136,8 +137,7 @@ def read_visitor(actions: Path, vertical: Vertical, activity: ActivityConfig) ->
     a missing channel as the vertical's first, missing member ids as one visitor.
 
     Raises:
-        ExtremeError: the file cannot be read, or holds more than one member.
-        ActivityError: a row is unusable; names it.
+        ExtremeError: the file cannot be read, holds more than one member, or has an unusable row.
     """
     table = _complete(_read_table(actions), vertical)
     if table["member_id"].nunique() > 1:
@@ -147,7 +147,10 @@ def read_visitor(actions: Path, vertical: Vertical, activity: ActivityConfig) ->
         completed = place / f"{actions.stem}.parquet"
         pq.write_table(pa.Table.from_pandas(table, preserve_index=False), completed)
         source = FilesConfig(path=str(completed), format="parquet")
-        ingest_files(source, vertical, place / "feed", quarantine_limit=0.0)
+        try:
+            ingest_files(source, vertical, place / "feed", quarantine_limit=0.0)
+        except ActivityError as error:
+            raise ExtremeError(str(error).replace(str(completed), str(actions))) from error
         write_sessions(place / "feed" / "actions", place / "sessions", activity)
         return read_trail(place / "sessions", str(table["member_id"].iloc[0]))
 
