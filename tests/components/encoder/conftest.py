@@ -23,6 +23,9 @@ SPLIT = SplitConfig(validation=0.2, test=0.1)
 TINY = EncoderConfig(layers=2, hidden=16, heads=2, intermediate=48, max_tokens=64)
 FIELDS = ("data engineer", "ward nurse", "truck driver", "tax lawyer", "看護師 night")
 
+# On models this small further threads only wait for each other.
+torch.set_num_threads(1)
+
 
 class Corpus(NamedTuple):
     """Directories of one small corpus."""
