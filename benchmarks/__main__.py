@@ -22,12 +22,17 @@ def main() -> int:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="what a benchmark's name begins with"
     )
+    parser.add_argument("--full", action="store_true", help="run the very long ones too")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     arguments = parser.parse_args()
     wanted = tuple(arguments.names) or ("",)
     progress, records, failed = Console(stderr=True), [], []
     for thing, offered in _offered().items():
-        chosen = [benchmark for benchmark in offered if benchmark.name.startswith(wanted)]
+        chosen = [
+            benchmark
+            for benchmark in offered
+            if benchmark.name.startswith(wanted) and (arguments.full or not benchmark.full)
+        ]
         for benchmark in chosen:
             if arguments.list:
                 print(benchmark.name)

@@ -87,10 +87,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A named comparison; `run` gets an empty directory that is removed afterwards."""
+    """A named comparison; `run` gets an empty directory that is removed afterwards.
+
+    One that is `full` takes so long that it is run only when `--full` is given.
+    """
 
     name: str
     run: Callable[[Path], list[Row]]
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

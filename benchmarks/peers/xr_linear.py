@@ -13,9 +13,8 @@ def train(data: str) -> dict[str, float]:
     from pecos.xmc.xlinear.model import XLinearModel
 
     folder = Path(data)
-    points = np.load(folder / "points.npz")
     y, test_y = sp.load_npz(folder / "y.npz"), sp.load_npz(folder / "test_y.npz")
-    x, test_x = sp.csr_matrix(points["x"]), sp.csr_matrix(points["test_x"])
+    x, test_x = np.load(folder / "x.npy"), np.load(folder / "test_x.npy")
     start = time.process_time()
     clusters = Indexer.gen(LabelEmbeddingFactory.create(y, x))
     model = XLinearModel.train(x, y, C=clusters)
