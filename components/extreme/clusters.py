@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from components.extreme import heap
-from components.extreme.half import as_bits, dot, widen_rows, widened
+from components.extreme.half import as_bits, dot, widen_rows
 from components.extreme.threads import even_blocks, in_blocks
 
 ROWS_WORTH_A_PRODUCT = 32
@@ -96,10 +96,6 @@ class ClusterIndex:
                 cosines,
             )
         return near, cosines
-
-    def compare_all(self, x: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the labels int32 [m] that there are, and each row's cosines float32 [n, m]."""
-        return self._labels, x @ widened(self._centroids).T
 
     def _search_many(self, x, probes, near, cosines) -> None:
         everyone = np.arange(len(x))

@@ -40,5 +40,5 @@ class SliceConfig(Config):
     """Largest projected gradient at which a label counts as solved."""
     weight_threshold: float = Field(default=1e-6, ge=0)
     """Weights smaller than this in magnitude are set to 0, as in the paper."""
-    similarity_scale: float = Field(default=0.25, ge=0)
+    similarity_scale: float = Field(default=0.5, ge=0)
     """Gamma, by which the cosine is multiplied, in units of the classifiers' mean norm."""

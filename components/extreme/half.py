@@ -13,13 +13,6 @@ def as_bits(values: NDArray[np.float16]) -> NDArray[np.uint16]:
     return values.view(np.uint16)
 
 
-def widened(values: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Copy to single precision, several times as fast as numpy does."""
-    rows = np.empty(values.shape, np.float32)
-    widen_rows(as_bits(values), rows)
-    return rows
-
-
 @numba.njit(nogil=True, cache=True, fastmath=True)
 def dot(half, x):
     """Inner product of a row of `as_bits` and a float32 row."""

@@ -1,10 +1,9 @@
-"""The last step of a prediction: exact scores, combined with the cosines."""
+"""The last step of a prediction: exact scores on a shortlist, combined with the cosines."""
 
 import numba
 import numpy as np
 
 from components.extreme.half import dot
-from components.extreme.heap import offer, settle
 
 
 @numba.njit(nogil=True, cache=True)
@@ -52,33 +51,6 @@ def rank(x, near, cosines, weights, biases, gamma, told_apart, skip, skipped, la
                 place -= 1
             labels[i, place], scores[i, place] = label, score
             filled = min(filled + 1, k)
-
-
-@numba.njit(nogil=True, cache=True)
-def rank_all(known, cosines, margins, gamma, skip, skipped, labels, scores):
-    """Write the best labels of each row, as `rank`, when all labels have been compared.
-
-    Args:
-        known: the labels that there are, int32 [m].
-        cosines: with each of them, float32 [n, m].
-        margins: w.x + bias, float32 [n, L].
-        gamma: scale of the cosine.
-        skip: offsets int64 [n + 1] into `skipped`.
-        skipped: labels not to return, int32.
-        labels: int32 [n, k], filled with -1; receives the best, best first.
-        scores: float32 [n, k]; receives their scores.
-    """
-    barred = np.zeros(margins.shape[1], np.bool_)
-    for i in range(len(labels)):
-        scores[i] = -np.inf
-        barred[skipped[skip[i] : skip[i + 1]]] = True
-        for j in range(len(known)):
-            label = known[j]
-            if not barred[label]:
-                score = _sigma(gamma * cosines[i, j]) + _sigma(margins[i, label])
-                offer(labels[i], scores[i], label, score)
-        settle(labels[i], scores[i])
-        barred[skipped[skip[i] : skip[i + 1]]] = False
 
 
 @numba.njit(nogil=True, cache=True)

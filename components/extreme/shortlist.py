@@ -50,7 +50,9 @@ def build_index(
         seed: of the clusters' first centres.
         threads: threads to build on.
     """
-    kind = index_kind(config, len(labels))
+    kind = config.index
+    if kind == "auto":
+        kind = "exact" if len(labels) <= config.exact_labels else "clusters"
     if kind == "exact":
         return ClusterIndex.exact(centroids, labels)
     if kind == "clusters":
@@ -69,13 +71,6 @@ def build_index(
         build_width=config.hnsw_build_width,
         search_width=config.hnsw_search_width,
     )
-
-
-def index_kind(config: SliceConfig, labels: int) -> str:
-    """Return which index the configuration asks for with so many labels."""
-    if config.index == "auto":
-        return "exact" if labels <= config.exact_labels else "clusters"
-    return config.index
 
 
 def load_index(directory: Path, config: SliceConfig) -> Index:

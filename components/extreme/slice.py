@@ -1,8 +1,7 @@
 """Slice: one linear classifier per label, told from its hardest negatives; also usable alone.
 
 >>> import numpy as np, scipy.sparse as sp
->>> from components.extreme.clusters import ROWS_WORTH_A_PRODUCT, ClusterIndex
-from components.extreme.config import SliceConfig
+>>> from components.extreme.config import SliceConfig
 >>> x = np.eye(4, dtype=np.float32).repeat(5, axis=0)  # 20 points in 4 groups ...
 >>> y = sp.csr_matrix(x > 0)  # ... and one label for each group
 >>> model = train_slice(x, y, SliceConfig(), seed=1)
@@ -23,18 +22,16 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from components.extreme.checkpoint import Checkpoint, fingerprint
-from components.extreme.clusters import ROWS_WORTH_A_PRODUCT, ClusterIndex
 from components.extreme.config import SliceConfig
 from components.extreme.dual import Solver, train_weights
 from components.extreme.errors import ExtremeError
-from components.extreme.half import as_bits, widened
-from components.extreme.inputs import Lists, by_label, exclusions, label_matrix, unit_rows
-from components.extreme.rank import rank, rank_all
+from components.extreme.half import as_bits
+from components.extreme.inputs import by_label, exclusions, label_matrix, unit_rows
+from components.extreme.rank import rank
 from components.extreme.shortlist import (
     Index,
     build_index,
     hard_negatives,
-    index_kind,
     load_index,
     search_blocks,
 )
@@ -149,9 +146,6 @@ class Slice:
         """
         self._index, self._weights, self._biases = index, weights, biases
         self.config, self.labels, self.label_count = config, labels, label_count
-        self._exhaustive = index_kind(config, label_count) == "exact" and (
-            label_count <= config.exact_labels
-        )
         if gamma is None:
             gamma = config.similarity_scale * _mean_norm(weights, biases)
         self.gamma = gamma
@@ -170,9 +164,6 @@ class Slice:
         threads: int | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Rank the labels of each point's shortlist by sigma(w.x) + sigma(gamma cos).
-
-        Where labels are few (`SliceConfig.exact_labels`), all of them are ranked. That is possible
-        because random negatives make the classifiers' scores comparable everywhere.
 
         Args:
             x: points, float32 [n, d]; only their direction counts.
@@ -200,35 +191,44 @@ class Slice:
         skip, skipped = exclusions(exclude, (len(x), self.label_count))
         labels = np.full((len(x), k), -1, np.int32)
         scores = np.zeros((len(x), k), np.float32)
+        told_apart = self._scored_labels()
+        weights = as_bits(self._weights)
 
         def predict(block: range) -> None:
             rows = slice(block.start, block.stop)
-            barred = skip[block.start : block.stop + 1], skipped
-            self._rank(x[rows], barred, labels[rows], scores[rows])
+            offsets = skip[block.start : block.stop + 1]
+            width = max(told_apart, k) + int(np.diff(offsets).max(initial=0))
+            near, cosines = self._index.search(x[rows], min(width, self.label_count))
+            rank(
+                x[rows],
+                near,
+                cosines,
+                weights,
+                self._biases,
+                np.float32(self.gamma),
+                told_apart,
+                offsets,
+                skipped,
+                labels[rows],
+                scores[rows],
+            )
 
         if len(x) == 1:
             predict(range(1))
         else:
-            most = 1024 if self._exhaustive else 8192
-            for _ in in_blocks(
-                predict, even_blocks(len(x), parts=16, least=256, most=most), threads
-            ):
+            blocks = even_blocks(len(x), parts=16, least=256, most=8192)
+            for _ in in_blocks(predict, blocks, threads):
                 pass
         return labels, scores
 
-    def _rank(self, x: NDArray[np.float32], barred: Lists, labels, scores) -> None:
-        gamma = np.float32(self.gamma)
-        if self._exhaustive and len(x) >= ROWS_WORTH_A_PRODUCT:
-            assert isinstance(self._index, ClusterIndex)
-            known, cosines = self._index.compare_all(x)
-            margins = x @ widened(self._weights).T + self._biases
-            rank_all(known, cosines, margins, gamma, *barred, labels, scores)
-            return
-        told_apart = self.label_count if self._exhaustive else self.config.neighbours
-        width = max(told_apart, labels.shape[1]) + int(np.diff(barred[0]).max(initial=0))
-        near, cosines = self._index.search(x, min(width, self.label_count))
-        weights = as_bits(self._weights)
-        rank(x, near, cosines, weights, self._biases, gamma, told_apart, *barred, labels, scores)
+    def _scored_labels(self) -> int:
+        """Length of the shortlist: all labels where they are few enough to be compared exactly.
+
+        Random negatives make every classifier's scores comparable everywhere, so more than the
+        training's shortlist may be scored; beyond a few thousand labels it would only cost time.
+        """
+        exhaustive = self.label_count <= self.config.exact_labels
+        return self.label_count if exhaustive else self.config.neighbours
 
     def save(self, directory: Path) -> None:
         """Write the model to a directory, whole or not at all."""
