@@ -148,17 +148,38 @@ def difference_interval(
 
     Returns:
         Mean of ours - theirs, and the bounds of its bootstrap percentile interval.
+    """
+    difference = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
+    return mean_interval(difference, resamples=resamples, seed=seed, level=level)
+
+
+def mean_interval(
+    figures: NDArray, *, resamples: int, seed: int, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Give the mean of a figure over members or lists, and its bootstrap percentile interval.
+
+    Args:
+        figures: one per member or list, [n].
+        resamples: draws of n of them with replacement.
+        seed: of the draws.
+        level: share of the draws that the interval holds.
+
+    Returns:
+        The mean and the interval's bounds.
 
     Source: Efron, Bootstrap methods: another look at the jackknife, 1979.
     """
-    difference = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
-    # Members with the same difference are alike, so a draw is one of their numbers.
-    values, counts = np.unique(difference, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(
-        len(difference), counts / len(difference), size=resamples
-    )
-    low, high = np.quantile(drawn @ values / len(difference), [(1 - level) / 2, (1 + level) / 2])
-    return float(difference.mean()), float(low), float(high)
+    # Those with the same figure are alike, so a draw is one of their numbers.
+    values, counts = np.unique(figures, return_counts=True)
+    rng, share = np.random.default_rng(seed), counts / len(figures)
+    draws_at_once = max(1, _CELLS_AT_ONCE // len(values))
+    means = [
+        rng.multinomial(len(figures), share, size=min(draws_at_once, resamples - done)) @ values
+        for done in range(0, resamples, draws_at_once)
+    ]
+    bounds = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(np.concatenate(means) / len(figures), bounds)
+    return float(np.mean(figures)), float(low), float(high)
 
 
 def by_frequency(

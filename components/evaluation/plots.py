@@ -1,18 +1,16 @@
-"""Plots of a report as SVG that follows the page: its font, the colours of its style sheet."""
+"""Plots of suggestions and vectors, as SVG that follows the page."""
 
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.evaluation.canvas import SERIES as COLOURS
+from components.evaluation.canvas import SOFT, canvas, legend_below, svg
 from components.evaluation.evaluate import METHODS, OURS
 
-INK, SOFT, RULE = "#010101", "#020202", "#030303"
-SERIES = {method: f"#0a0a{number:02x}" for number, method in enumerate(METHODS)}
+SERIES = dict(zip(METHODS, COLOURS, strict=True))
 FLOORS = METHODS[:3]
 GROUP_COLOURS = (
     "#4e79a7",
@@ -29,35 +27,6 @@ OTHER_COLOUR = "#9aa0a6"
 FEWEST_ON_A_MAP = 20
 NEIGHBOURS = 10
 
-_STYLE: dict[Any, Any] = {
-    "axes.edgecolor": SOFT,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.labelcolor": SOFT,
-    "axes.labelsize": 9,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "figure.facecolor": "none",
-    "font.size": 9,
-    "grid.color": RULE,
-    "grid.linewidth": 0.8,
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "xtick.color": SOFT,
-    "xtick.labelsize": 8.5,
-    "ytick.color": SOFT,
-    "ytick.labelsize": 8.5,
-    "ytick.left": False,
-}
-
 
 def loss_curves(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """Draw training and validation loss over the steps, a panel per log.
@@ -65,7 +34,7 @@ def loss_curves(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     Args:
         logs: title to entries with `step`, `loss` and, where it was taken, `validation_loss`.
     """
-    with _figure("loss", len(logs), height=2.7) as (figure, axes):
+    with canvas("loss", len(logs), height=2.7) as (figure, axes):
         for axis, (title, log) in zip(axes[0], logs.items(), strict=True):
             steps = [entry["step"] for entry in log if "loss" in entry]
             losses = [entry["loss"] for entry in log if "loss" in entry]
@@ -82,7 +51,7 @@ def loss_curves(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
             )
             axis.set(title=title, xlabel="step")
             axis.legend()
-        return _svg(figure, "loss")
+        return svg(figure, "loss")
 
 
 def frequency_curves(
@@ -99,7 +68,7 @@ def frequency_curves(
         "precision": f"precision of the top {shown}",
         "recall": f"true labels found in the top {shown}",
     }
-    with _figure("frequency", 2, rows=len(datasets), height=2.5 * len(datasets) + 0.6) as (
+    with canvas("frequency", 2, rows=len(datasets), height=2.5 * len(datasets) + 0.6) as (
         figure,
         axes,
     ):
@@ -117,8 +86,8 @@ def frequency_curves(
                 axis.set(title=f"{dataset}: {title}", ylim=(0, None))
         for axis in axes[-1]:
             axis.set_xlabel("training members who have the label")
-        _legend_below(figure, axes[0][0])
-        return _svg(figure, "frequency")
+        legend_below(figure, axes[0][0])
+        return svg(figure, "frequency")
 
 
 def coverage_and_precision(rows: Sequence[Mapping[str, Any]], datasets: Sequence[str]) -> str:
@@ -128,7 +97,7 @@ def coverage_and_precision(rows: Sequence[Mapping[str, Any]], datasets: Sequence
         rows: of the table `query_recommendation`.
         datasets: a panel each.
     """
-    with _figure("coverage", len(datasets), height=3.4) as (figure, axes):
+    with canvas("coverage", len(datasets), height=3.4) as (figure, axes):
         for axis, dataset in zip(axes[0], datasets, strict=True):
             own = [row for row in rows if row["dataset"] == dataset and row["coverage"] > 0]
             for row in own:
@@ -140,8 +109,8 @@ def coverage_and_precision(rows: Sequence[Mapping[str, Any]], datasets: Sequence
                 )
             axis.set(title=dataset, xlabel="suggestion coverage", ylim=(0, None), xlim=(0, None))
         axes[0][0].set_ylabel("precision at 1")
-        _legend_below(figure, axes[0][0])
-        return _svg(figure, "coverage")
+        legend_below(figure, axes[0][0])
+        return svg(figure, "coverage")
 
 
 def vector_maps(
@@ -163,7 +132,7 @@ def vector_maps(
     if members < FEWEST_ON_A_MAP:
         return None
     largest, colours = _group_colours(groups, members)
-    with _figure("map", len(vectors), height=3.6) as (figure, axes):
+    with canvas("map", len(vectors), height=3.6) as (figure, axes):
         for axis, (title, array) in zip(axes[0], vectors.items(), strict=True):
             x, y = _project(array, seed).T
             order = np.argsort(colours != OTHER_COLOUR, kind="stable")
@@ -179,8 +148,8 @@ def vector_maps(
         for name, colour in largest.items():
             axes[0][0].scatter([], [], s=24, color=colour, label=name)
         if largest:
-            _legend_below(figure, axes[0][0])
-        return _svg(figure, "map")
+            legend_below(figure, axes[0][0])
+        return svg(figure, "map")
 
 
 def same_group_by_chance(groups: Sequence[str]) -> float:
@@ -246,45 +215,3 @@ def _line(method: str) -> dict[str, Any]:
         "linewidth": 2.4 if method == OURS else 1.3,
         "zorder": 3 if method == OURS else 2,
     }
-
-
-def _legend_below(figure: Any, axis: Any) -> None:
-    handles, names = axis.get_legend_handles_labels()
-    columns = len(names) if len(names) <= len(METHODS) else 5
-    figure.legend(
-        handles,
-        names,
-        loc="outside lower center",
-        ncols=columns,
-        columnspacing=1.3,
-        handlelength=1.6,
-        handletextpad=0.5,
-    )
-
-
-@contextmanager
-def _figure(name: str, columns: int, *, rows: int = 1, height: float) -> Iterator[tuple[Any, Any]]:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(9.2, height), layout="constrained")
-        yield figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def _svg(figure: Any, name: str) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", dpi=160, metadata={"Date": None})
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
-    # Ids are unique within a figure only, and a page holds several.
-    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
-    for colour, variable in _variables().items():
-        svg = svg.replace(colour, f"var({variable})")
-    return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-
-
-def _variables() -> dict[str, str]:
-    named = {INK: "--ink", SOFT: "--soft", RULE: "--rule"}
-    return named | {colour: f"--series-{n}" for n, colour in enumerate(SERIES.values())}
