@@ -1,5 +1,9 @@
 """How ranking lists are made of impressions, and how rankers learn from them."""
 
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
 from components.config import Config
 
 
@@ -16,4 +20,67 @@ class ListsConfig(Config):
 
 
 class RankerConfig(Config):
-    """Shape and training of the deep and wide ranker."""
+    """Shape and training of the deep and wide ranker; the defaults are the paper's (section 5.3).
+
+    The paper leaves open the widths of the deep, the wide and the fusion part, and regularisation.
+
+    Attributes:
+        word_dimension: length of a word's vector and width of the Transformer layer.
+        heads: attention heads; they divide `word_dimension`.
+        feed_forward: width of the Transformer layer's feed-forward part.
+        deep_units: of the fully connected layers over the texts' embeddings.
+        wide_units: of the tanh layer over continuous and categorical features.
+        tower_units: of the fully connected layers over the activity vector.
+        fusion_units: of the layers after the concatenation; at least one (see `model`).
+        meeting: how the tower meets a document: "concatenation" as published, or "product", which
+            adds the product of the tower and a projection of the document, unit by unit.
+        dropout: after each layer of the deep and the fusion part.
+        tower_dropout: after each layer of the tower.
+        drop_vectors: share of a batch's members whose vector is hidden, so that ranking without
+            one is learnt too.
+        clip: furthest that a continuous feature may lie from the mean, in deviations.
+        batch_norm_momentum: of the averages that batch normalisation ranks with.
+        learning_rate: of Adagrad.
+        weight_decay: share of each weight matrix that is taken away in a step, per learning rate.
+        batch: lists in a step, over all workers.
+        list_size: documents of a training list that are learnt from, from the top.
+        steps: at most.
+        evaluate_every: steps between two rankings of the validation lists.
+        patience: evaluations without a better NDCG after which training ends; never when unset.
+        topn: places that the validation NDCG counts.
+        checkpoint_every: steps between two checkpoints.
+        strategy: "none"; "mirrored", over this machine's devices; "multi_worker", over the
+            processes that the environment variable TF_CONFIG lists.
+    """
+
+    word_dimension: int = Field(default=100, ge=1)
+    heads: int = Field(default=10, ge=1)
+    feed_forward: int = Field(default=400, ge=1)
+    deep_units: tuple[int, ...] = (512, 256, 128, 128)
+    wide_units: int = Field(default=128, ge=1)
+    tower_units: tuple[int, ...] = (512, 256, 256, 128, 128)
+    fusion_units: tuple[int, ...] = Field(default=(128,), min_length=1)
+    meeting: Literal["concatenation", "product"] = "concatenation"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    tower_dropout: float = Field(default=0.0, ge=0, lt=1)
+    drop_vectors: float = Field(default=0.05, ge=0, lt=1)
+    clip: float = Field(default=5.0, gt=0)
+    batch_norm_momentum: float = Field(default=0.99, ge=0, lt=1)
+    learning_rate: float = Field(default=0.1, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    batch: int = Field(default=64, ge=1)
+    list_size: int = Field(default=25, ge=2)
+    steps: int = Field(default=360_000, ge=1)
+    evaluate_every: int = Field(default=1000, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    topn: int = Field(default=25, ge=1)
+    checkpoint_every: int = Field(default=1000, ge=1)
+    strategy: Literal["none", "mirrored", "multi_worker"] = "none"
+
+    @model_validator(mode="after")
+    def _heads_divide_the_words_dimension(self) -> Self:
+        if self.word_dimension % self.heads:
+            raise ValueError(
+                f"word_dimension {self.word_dimension} is not a multiple of heads {self.heads}"
+            )
+        return self
