@@ -112,6 +112,10 @@ class FeatureTables:
             (name, size) for name, size in about["categorical"]
         ]
         self.words = WordIds.open(directory / WORDS)
+        if len(self.words) != about["words"]:
+            raise FeaturesError(
+                f"{directory / WORDS}: has {len(self.words)} words, {about['words']} were written"
+            )
         self.as_of: int = about["as_of"]
         self._directory = directory
         arrays = Arrays(directory)
@@ -276,6 +280,7 @@ def _write_about(directory: Path, built: Built, config: FeaturesConfig) -> None:
         "as_of": built.as_of,
         "config": config.model_dump(),
         "places": vocabulary.places,
+        "words": len(vocabulary.words),
     }
     (directory / ABOUT).write_text(json.dumps(about))
 
