@@ -13,11 +13,13 @@ import pyarrow.feather as feather
 from numpy.typing import NDArray
 
 from components.encoder.vectors import MemberVectors
+from components.extreme.threads import in_blocks
 from components.files import whole_directory
 from components.neighbours import removal
 from components.neighbours.config import NeighboursConfig
 from components.neighbours.errors import NeighboursError
 from components.neighbours.manifest import MEMBERS, ROWS, Manifest, Piece, ShardPiece
+from components.neighbours.shard import index_shard
 from components.neighbours.unit import unit_rows
 from components.progress import progress
 
@@ -104,7 +106,7 @@ def build_from(
             seed=seed,
             parameters=config.model_dump(),
             files=[Piece.of(directory / MEMBERS), Piece.of(directory / ROWS)],
-            shards=_write_shards(directory, vectors, [kept[part] for part in parts]),
+            shards=_write_shards(directory, vectors, [kept[part] for part in parts], config, seed),
         )
         manifest.write(directory)
         # Held until the new version is in place: a removal meanwhile waits, and lands in it.
@@ -146,18 +148,25 @@ def _name(members: pa.Array, start: int, row: int) -> str:
 
 
 def _write_shards(
-    directory: Path, vectors: NDArray, parts: list[NDArray[np.int64]]
+    directory: Path,
+    vectors: NDArray,
+    parts: list[NDArray[np.int64]],
+    config: NeighboursConfig,
+    seed: int,
 ) -> list[ShardPiece]:
-    shards = []
+    def write(number: int) -> ShardPiece:
+        rows, path = parts[number], directory / f"shard-{number:04d}.npy"
+        units = np.lib.format.open_memmap(path, "w+", np.float32, (len(rows), vectors.shape[1]))
+        # By the block: all of them at once need not fit in memory.
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            units[start : start + len(some)], _ = unit_rows(np.asarray(vectors[some]), str)
+        units.flush()
+        return index_shard(path, config, seed=seed + number)
+
+    written = []
     with progress("index", total=sum(map(len, parts))) as bar:
-        for number, rows in enumerate(parts):
-            path = directory / f"shard-{number:04d}.npy"
-            units = np.lib.format.open_memmap(path, "w+", np.float32, (len(rows), vectors.shape[1]))
-            # By the block: all of them at once need not fit in memory.
-            for start in range(0, len(rows), ROWS_AT_ONCE):
-                some = rows[start : start + ROWS_AT_ONCE]
-                units[start : start + len(some)], _ = unit_rows(np.asarray(vectors[some]), str)
-                bar.advance(len(some))
-            units.flush()
-            shards.append(ShardPiece.of(path, count=len(rows)))
-    return shards
+        for piece in in_blocks(write, range(len(parts)), config.threads):
+            written.append(piece)
+            bar.advance(piece.count)
+    return written

@@ -7,6 +7,7 @@ are cosines, and do not depend on how many shards or threads there are.
 Source: paper, section 4.3 (SANNS).
 """
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,9 +21,12 @@ from numpy.typing import NDArray
 from components.neighbours import removal
 from components.neighbours.errors import NeighboursError
 from components.neighbours.exact import hold_blas
+from components.neighbours.kernels import EVERYONE
 from components.neighbours.manifest import MEMBERS, ROWS, Manifest
 from components.neighbours.shard import Shard
 from components.neighbours.unit import unit_rows
+
+QUERIES_AT_ONCE = 1024
 
 
 class Found(NamedTuple):
@@ -44,32 +48,48 @@ class Neighbours:
         member_ids: of every row, string array[n], the removed among them.
         encoder: version that made the vectors.
         dimension: of the vectors.
+        kind: of the index in the shards, "exact", "clusters" or "hnsw"; where they differ, "mixed".
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, member_ids: pa.Array, shards, rows):
+    def __init__(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        member_ids: pa.Array,
+        shards: list[Shard],
+        rows: NDArray[np.int64],
+        threads: int | None,
+    ):
         """See `open`."""
-        self.member_ids, self.encoder, self.dimension = (
-            member_ids,
-            manifest.encoder,
-            manifest.dimension,
-        )
-        self._directory = directory
-        self._shards: list[Shard] = shards
+        self.encoder, self.dimension = manifest.encoder, manifest.dimension
+        self.member_ids = member_ids
+        kinds = {shard.kind for shard in manifest.shards}
+        self.kind = kinds.pop() if len(kinds) == 1 else "mixed"
+        self._directory, self._shards = directory, shards
         self._bounds = np.cumsum([0, *(len(shard) for shard in shards)])
         self._place = np.empty(len(rows), np.int64)
         self._place[rows] = np.arange(len(rows))
         self._row_of_id: dict[str, int] | None = None
-        self._pool = ThreadPoolExecutor(len(shards)) if len(shards) > 1 else None
+        workers = threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
         self.refresh()
 
     @classmethod
-    def open(cls, directory: Path, *, encoder: str | None = None, verify: bool = True) -> Self:
+    def open(
+        cls,
+        directory: Path,
+        *,
+        encoder: str | None = None,
+        verify: bool = True,
+        threads: int | None = None,
+    ) -> Self:
         """Map an index that `build_index` wrote.
 
         Args:
             directory: that was written.
             encoder: version that the queries' vectors are of.
             verify: whether to read every file once, to compare its digest.
+            threads: that search; all cores if None.
 
         Raises:
             NeighboursError: a file is missing, damaged or another's, or the index holds vectors of
@@ -90,10 +110,10 @@ class Neighbours:
             )
         ends = np.cumsum([entry.count for entry in manifest.shards])
         shards = [
-            Shard.open(directory / entry.file, rows[end - entry.count : end], manifest.dimension)
+            Shard.open(directory, entry, rows[end - entry.count : end], manifest.dimension)
             for entry, end in zip(manifest.shards, ends, strict=True)
         ]
-        return cls(directory, manifest, members, shards, rows)
+        return cls(directory, manifest, members, shards, rows, threads)
 
     def __len__(self) -> int:
         """Number of rows, the removed among them."""
@@ -101,13 +121,8 @@ class Neighbours:
 
     def rows(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """Return the row of each member; -1 for one that is unknown or removed."""
-        if self._row_of_id is None:
-            self._row_of_id = {name: row for row, name in enumerate(self.member_ids.to_pylist())}
-        known = self._row_of_id
-        rows = np.fromiter((known.get(name, -1) for name in ids), np.int64, len(ids))
-        if self._hidden is not None:
-            rows[(rows >= 0) & self._hidden[rows]] = -1
-        return rows
+        rows = self._known(ids)
+        return np.where(self._hidden[rows], -1, rows)
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the unit vectors of these rows, [n, d].
@@ -130,7 +145,13 @@ class Neighbours:
         return out
 
     def search(
-        self, queries: NDArray[np.float32], k: int, *, at_least: float | None = None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        *,
+        at_least: float | None = None,
+        width: int | None = None,
+        compare_all: bool = False,
     ) -> Found:
         """Find the members nearest to each query.
 
@@ -141,6 +162,9 @@ class Neighbours:
             queries: vectors of any length, [q, d].
             k: most members per query.
             at_least: smallest similarity of those returned.
+            width: effort in a shard with an index, instead of its own: clusters looked into, or
+                candidates kept while the graph is searched (efSearch).
+            compare_all: compare every member, whatever index there is.
 
         Raises:
             NeighboursError: queries of another dimension, or not finite; names the row.
@@ -154,14 +178,21 @@ class Neighbours:
         if k < 1:
             raise NeighboursError(f"k must be at least 1, not {k}")
         units, zero = unit_rows(queries, lambda row: f"query {row}")
-        hidden = self._hidden
 
-        def search(shard: Shard) -> Found:
-            return Found(*shard.search(units, k, hidden))
+        def search(task: tuple[int, Shard, NDArray[np.bool_]]) -> Found:
+            start, shard, shown = task
+            block = units[start : start + QUERIES_AT_ONCE]
+            return Found(*shard.search(block, k, shown, width=width, compare_all=compare_all))
 
+        starts = range(0, max(len(units), 1), QUERIES_AT_ONCE)
+        parts = list(zip(self._shards, self._shown, strict=True))
+        tasks = [(start, *part) for start in starts for part in parts]
+        parallel = self._pool.map if self._pool and len(tasks) > 1 else map
         with hold_blas():
-            found = list((self._pool.map if self._pool else map)(search, self._shards))
-        merged = _merge(found, k)
+            found = list(parallel(search, tasks))
+        each = len(self._shards)
+        blocks = [_merge(found[end - each : end], k) for end in range(each, len(found) + 1, each)]
+        merged = Found(*map(np.concatenate, zip(*blocks, strict=True)))
         unwanted = np.repeat(zero[:, None], k, axis=1)
         if at_least is not None:
             unwanted |= merged.similarity < at_least
@@ -184,13 +215,17 @@ class Neighbours:
 
     def refresh(self) -> None:
         """Read anew who was removed."""
-        removed = removal.read(self._directory)
-        self._hidden: NDArray[np.bool_] | None = None
-        if removed:
-            rows = self.rows(removed)
-            hidden = np.zeros(len(self), np.bool_)
-            hidden[rows[rows >= 0]] = True
-            self._hidden = hidden
+        rows = self._known(removal.read(self._directory))
+        hidden = np.zeros(len(self) + 1, np.bool_)  # one more, for the row -1 of those unknown
+        hidden[rows[rows >= 0]] = True
+        self._shown = [~hidden[s.rows] if hidden.any() else EVERYONE for s in self._shards]
+        self._hidden = hidden
+
+    def _known(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        if self._row_of_id is None:
+            self._row_of_id = {name: row for row, name in enumerate(self.member_ids.to_pylist())}
+        known = self._row_of_id
+        return np.fromiter((known.get(name, -1) for name in ids), np.int64, len(ids))
 
 
 def _merge(found: list[Found], k: int) -> Found:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from components.neighbours.config import IndexKind
 from components.neighbours.errors import NeighboursError
 
 MANIFEST, MEMBERS, ROWS = "manifest.json", "members.arrow", "rows.npy"
@@ -42,9 +43,19 @@ class Piece(BaseModel):
 
 
 class ShardPiece(Piece):
-    """The vectors of a shard."""
+    """The vectors of a shard, and the index over them."""
 
     count: int
+    kind: IndexKind
+    index: list[Piece]
+    settings: dict[str, Any]
+    """What the index needs to know besides its files."""
+
+    def check(self, directory: Path, *, digests: bool) -> None:
+        """Check the vectors and the index's files."""
+        for piece in self.index:
+            piece.check(directory, digests=digests)
+        super().check(directory, digests=digests)
 
 
 class Manifest(BaseModel):
