@@ -129,7 +129,9 @@ WITH cuts AS (
     SELECT DISTINCT member_id FROM session_row
     UNION SELECT member_id FROM profile_id UNION SELECT DISTINCT member_id FROM impression
 ), dated AS (
-    SELECT member_id, coalesce(cut, {never}) AS cut, coalesce(split = {train}, {all}) AS counted
+    -- Who has no example where others have is measured as one of whom nothing is known.
+    SELECT member_id, CASE WHEN split IS NULL AND NOT {all} THEN -{never}
+        ELSE coalesce(cut, {never}) END AS cut, coalesce(split = {train}, {all}) AS counted
     FROM ids LEFT JOIN cuts USING (member_id) WHERE member_id IS NOT NULL
 ), latest AS (
     -- A page without an action of its own may open the session of the cut: pages count up to the

@@ -13,10 +13,24 @@ class ListsConfig(Config):
     Attributes:
         channels: of the pages, lower case.
         gains: of each outcome; an outcome without one has none.
+        query_words: words of a query that are kept.
+        title_words: words of a title that are kept.
+        company_words: words of a company's name that are kept.
+        most_per_member: lists of a training member, drawn from all of his; every one when unset.
     """
 
-    channels: tuple[str, ...] = ("search",)
+    channels: tuple[str, ...] = Field(default=("search",), min_length=1)
     gains: dict[str, float] = {"APPLY": 3, "SAVE": 2, "LONG_VIEW": 1, "VIEW": 1}
+    query_words: int = Field(default=8, ge=1)
+    title_words: int = Field(default=10, ge=1)
+    company_words: int = Field(default=6, ge=1)
+    most_per_member: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _some_outcome_has_a_gain(self) -> Self:
+        if not any(gain > 0 for gain in self.gains.values()) or min(self.gains.values()) < 0:
+            raise ValueError("gains: none may be negative and one must be positive")
+        return self
 
 
 class RankerConfig(Config):
