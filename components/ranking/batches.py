@@ -44,6 +44,31 @@ class Documents(NamedTuple):
     has_vector: Any
 
 
+class Sizes(NamedTuple):
+    """What the data decides about a model's shape.
+
+    Attributes:
+        words: known words, padding and the unknown word among them.
+        widths: words of a query, a title and a company name.
+        continuous: number of continuous features.
+        codes: number of codes of each categorical feature.
+        vector: length of the activity vector.
+    """
+
+    words: int
+    widths: tuple[int, int, int]
+    continuous: int
+    codes: tuple[int, ...]
+    vector: int
+
+
+class Scale(NamedTuple):
+    """Mean and deviation of raw inputs on the training side, float32[n] each."""
+
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+
 class Batch(NamedTuple):
     """Documents and what became of them.
 
@@ -54,8 +79,8 @@ class Batch(NamedTuple):
     """
 
     documents: Documents
-    place: NDArray[np.int32]
-    gains: NDArray[np.float32]
+    place: Any
+    gains: Any
 
 
 class ListArrays(Protocol):

@@ -13,41 +13,15 @@ Source: Kota et al., section 5.3; Vaswani et al., Attention is all you need, for
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.ranking.batches import Documents
+from components.ranking.batches import Batch, Documents, Scale, Sizes
 from components.ranking.config import RankerConfig
 from components.ranking.keras import tf
 
 EPSILON = 1e-5
-
-
-class Sizes(NamedTuple):
-    """What the data decides about a model's shape.
-
-    Attributes:
-        words: known words, padding and the unknown word among them.
-        widths: words of a query, a title and a company name.
-        continuous: number of continuous features.
-        codes: number of codes of each categorical feature.
-        vector: length of the activity vector.
-    """
-
-    words: int
-    widths: tuple[int, int, int]
-    continuous: int
-    codes: tuple[int, ...]
-    vector: int
-
-
-class Scale(NamedTuple):
-    """Mean and deviation of raw inputs on the training side, float32[n] each."""
-
-    mean: NDArray[np.float32]
-    deviation: NDArray[np.float32]
 
 
 class DeepAndWide(tf.Module):
@@ -122,6 +96,36 @@ class DeepAndWide(tf.Module):
             if self._project is not None:
                 parts.append(member * self._project(tf.concat([deep, wide], 1)))
         return self._score(self._fusion(tf.concat(parts, 1), noises))[:, 0]
+
+
+def document_specs(sizes: Sizes) -> Documents:
+    """Return the TensorSpecs of documents; any number of lists, documents and texts."""
+    shapes = Documents(
+        queries=[None, None],
+        titles=[None, None],
+        companies=[None, None],
+        query=[None],
+        title=[None],
+        company=[None],
+        owner=[None],
+        continuous=[None, sizes.continuous],
+        categorical=[None, len(sizes.codes)],
+        vector=[None, sizes.vector],
+        has_vector=[None],
+    )
+    real = {"continuous", "vector", "has_vector"}
+    return Documents(
+        **{
+            name: tf.TensorSpec(shape, tf.float32 if name in real else tf.int32, name=name)
+            for name, shape in shapes._asdict().items()
+        }
+    )
+
+
+def batch_specs(sizes: Sizes) -> Batch:
+    """Return the TensorSpecs of a training batch."""
+    gains = tf.TensorSpec([None, None], tf.float32)
+    return Batch(document_specs(sizes), tf.TensorSpec([None], tf.int32), gains)
 
 
 class TextEncoder(tf.Module):

@@ -11,6 +11,7 @@ import pytest
 
 from components.encoder.vectors import save_vectors
 from components.ranking.config import RankerConfig
+from components.ranking.training import train_ranker
 
 KINDS = 4  # of postings; a member looks for one of them, and only the vector says which
 WORDS = ["", "<unknown>", "software", "engineer", "nurse", "cook", "driver", "acme", "corp", "jobs"]
@@ -124,3 +125,11 @@ def made(tmp_path_factory) -> Made:
 
 def _pairs(offsets):
     return zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+
+
+@pytest.fixture(scope="session")
+def trained(made, tmp_path_factory):
+    """A ranker with the tower, and what its training returned."""
+    target = tmp_path_factory.mktemp("trained") / "ranker"
+    options = {"tower": True, "words": None, "seed": 0, "checkpoints": None}
+    return target, train_ranker(made.lists, made.vectors, target, tiny(), **options)

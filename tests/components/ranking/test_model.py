@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from components.ranking.batches import Documents
+from components.ranking.batches import Documents, Scale, Sizes
 from components.ranking.keras import tf
-from components.ranking.model import DeepAndWide, Scale, Sizes
+from components.ranking.model import DeepAndWide
 from tests.components.ranking.conftest import tiny
 
 SIZES = Sizes(words=12, widths=(3, 4, 2), continuous=3, codes=(5, 7), vector=6)
