@@ -21,7 +21,9 @@ class AudienceConfig(Config):
     neighbours: int = Field(default=500, ge=1)
     """Most members retrieved for a posting, as published."""
     at_least: float = Field(default=0.80, ge=-1, le=1)
-    """Smallest cosine of a neighbour with the query vector, as published."""
+    """Smallest cosine of a neighbour with the query vector, as published, when no re-ranker is."""
+    reranked_at_least: float = Field(default=-1, ge=-1, le=1)
+    """The same where a re-ranker decides: its threshold takes the place of a fixed cosine."""
     applied: tuple[str, ...] = ("APPLY",)
     """Actions by which a member has applied."""
     predicted: int = Field(default=20, ge=1)
@@ -34,7 +36,5 @@ class AudienceConfig(Config):
     """Draws of postings for confidence intervals."""
     trees: int = Field(default=150, ge=1)
     """Of the re-ranker."""
-    keep: float = Field(default=0.9, gt=0, le=1)
-    """Share of validation members' applications that the re-ranker's threshold must keep."""
     minimum_positives: int = Field(default=30, ge=2)
     """Applications by validation members below which candidates are ranked by similarity."""

@@ -25,7 +25,8 @@ EXPANDED: dict[Mechanism, str] = {
     "feedback": "exact match + feedback",
 }
 RERANKED = "re-ranked, thresholded"
-AS_MANY, AS_MANY_IN_ALL = "re-ranked, as many as exact match", "re-ranked, as many in all"
+AS_MANY, AS_MANY_EXPANDED = "best, as many as exact match", "best, as many as expanded"
+BEST = "best"
 ACTIVE, RANDOM = "exact match + most active", "exact match + random"
 SIZES = (0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
@@ -59,13 +60,14 @@ def measure(
         relevant: who then applied, [postings, members measured].
         candidates: of each mechanism.
         actions: of each member measured, in the context, int64 [members measured].
-        config: mechanism, neighbours, at_least, batch, resamples.
+        config: mechanism, neighbours, at_least, reranked_at_least, batch, resamples.
         threshold: least score that the re-ranker lets pass; None without one.
         seed: of random members and of intervals.
 
     Returns:
         `rows` and `differences` of `compare`, and `curve`: mechanism, neighbours, per_posting (the
-        mean audience) and recall of exact match with so many neighbours, or as many others.
+        mean audience) and recall of exact match with so many neighbours (however near), of it with
+        as many others, and of as many of the best by score.
     """
     orders: Orders = {
         ACTIVE: lambda posting: np.lexsort((np.arange(len(actions)), -actions)),
@@ -75,9 +77,10 @@ def measure(
     ours = EXPANDED[config.mechanism]
     against = [(name, EXACT) for name in audiences if name != EXACT]
     against += [(ours, name) for name in (*EXPANDED.values(), ACTIVE, RANDOM) if name != ours]
+    against += [(AS_MANY_EXPANDED, ours)]
     draws = draw_postings(relevant.shape[0], config.resamples, seed=seed)
     rows, differences = compare(audiences, relevant, draws, against=against, batch=config.batch)
-    curve = _curve(relevant, candidates, orders, config)
+    curve = _curve(relevant, candidates, orders, config, threshold)
     return {"rows": rows, "differences": differences, "curve": curve}
 
 
@@ -100,18 +103,18 @@ def _audiences(
     for mechanism, name in EXPANDED.items():
         found = candidates[mechanism].pool
         audiences[name] = _audience(found, within(found, config.neighbours, config.at_least), shape)
-    more = _sizes(audiences[EXPANDED[config.mechanism]]) - _sizes(exact)
+    expanded = audiences[EXPANDED[config.mechanism]]
+    more = _sizes(expanded) - _sizes(exact)
     audiences |= {name: _filled(exact, order, more) for name, order in orders.items()}
 
-    near = np.flatnonzero(within(pool, config.neighbours, config.at_least))
-    best = near[np.argsort(-score[near], kind="stable")]
-    audiences[AS_MANY_IN_ALL] = _audience(pool, best[: exact.nnz], shape)
+    best = _best(candidates[config.mechanism], config, threshold)
+    audiences[AS_MANY_EXPANDED] = _audience(pool, best[: expanded.nnz], shape)
     by_posting = best[np.argsort(pool.posting[best], kind="stable")]
     posting = pool.posting[by_posting]
     place = np.arange(len(posting)) - np.searchsorted(posting, posting)
     audiences[AS_MANY] = _audience(pool, by_posting[place < _sizes(exact)[posting]], shape)
     if threshold is not None:
-        audiences[RERANKED] = _audience(pool, near[score[near] >= threshold], shape)
+        audiences[RERANKED] = _audience(pool, best[score[best] >= threshold], shape)
     return audiences
 
 
@@ -120,8 +123,10 @@ def _curve(
     candidates: Mapping[Mechanism, Scored],
     orders: Orders,
     config: AudienceConfig,
+    threshold: float | None,
 ) -> list[dict]:
     pool = candidates[config.mechanism].pool
+    best = _best(candidates[config.mechanism], config, threshold)
     exact = _audience(pool, pool.exact, relevant.shape)
     everybody = np.ones((1, relevant.shape[0]), np.int64)
     curve = []
@@ -132,6 +137,8 @@ def _curve(
         }
         more = _sizes(audiences[config.mechanism]) - _sizes(exact)
         audiences |= {name: _filled(exact, order, more) for name, order in orders.items()}
+        as_many = audiences[config.mechanism].nnz
+        audiences[BEST] = _audience(pool, best[:as_many], relevant.shape)
         for name, audience in audiences.items():
             recall = figures(audience, relevant, everybody, batch=config.batch).recall[0]
             curve.append(
@@ -143,6 +150,13 @@ def _curve(
                 }
             )
     return curve
+
+
+def _best(scored: Scored, config: AudienceConfig, threshold: float | None) -> NDArray[np.int64]:
+    """Return the numbers of the candidates of all postings, the best first."""
+    floor = config.at_least if threshold is None else config.reranked_at_least
+    near = np.flatnonzero(within(scored.pool, config.neighbours, floor))
+    return near[np.argsort(-scored.score[near], kind="stable")]
 
 
 def _audience(pool: Pool, wanted: NDArray, shape: tuple[int, int]) -> sp.csr_matrix:

@@ -7,7 +7,7 @@ from components.audience.config import AudienceConfig
 from components.audience.measure import (
     ACTIVE,
     AS_MANY,
-    AS_MANY_IN_ALL,
+    AS_MANY_EXPANDED,
     EXACT,
     RANDOM,
     RERANKED,
@@ -56,15 +56,15 @@ def test_as_many_others_are_worth_less(measured):
         assert other["recall"] < expanded["recall"]
 
 
-def test_cut_to_the_volume_of_exact_matching(measured):
-    for method in (AS_MANY, AS_MANY_IN_ALL):
-        assert row_of(measured, method)["pairs"] == row_of(measured, EXACT)["pairs"]
+def test_the_best_are_compared_at_equal_volume(measured):
+    for method, other in ((AS_MANY, EXACT), (AS_MANY_EXPANDED, "exact match + mean")):
+        assert row_of(measured, method)["pairs"] == row_of(measured, other)["pairs"]
 
 
 def test_the_threshold_lets_the_best_scores_pass(measured, crowd):
     best = [match(0), match(7)]
     pool = retrieve(crowd.index, best, WIDE)
-    passed = within(pool, 6, 0.5) & (pool.similarity >= 0.9)
+    passed = within(pool, 6, -1) & (pool.similarity >= 0.9)
     assert row_of(measured, RERANKED)["pairs"] == passed.sum()
 
 
@@ -88,4 +88,5 @@ def test_the_curve_grows_from_exact_matching(measured):
     assert [row["neighbours"] for row in mean] == [0, 5]
     assert mean[0]["recall"] == pytest.approx(row_of(measured, EXACT)["recall"])
     assert mean[0]["recall"] < mean[1]["recall"]
-    assert {row["mechanism"] for row in measured["curve"]} == {"mean", "feedback", ACTIVE, RANDOM}
+    mechanisms = {row["mechanism"] for row in measured["curve"]}
+    assert mechanisms == {"mean", "feedback", "best", ACTIVE, RANDOM}
