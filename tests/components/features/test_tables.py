@@ -13,7 +13,7 @@ from components.features.config import FeaturesConfig
 from components.features.errors import FeaturesError
 from components.features.specification import CATEGORICAL, CONTINUOUS, NEVER
 from components.features.tables import FeatureTables, build_tables, has_tables
-from tests.components.features.conftest import DAY, MINUTE
+from tests.components.features.feed import DAY, MINUTE
 
 NURSE = ("nurse", {"j1": "APPLY", "j2": "", "j3": ""})
 WELDER = ("welder boston", {"j3": "VIEW", "j1": "DISMISS"})
@@ -131,7 +131,7 @@ def test_of_several_examples_the_latest_cut_counts(three, open_tables):
     home = three.write()
     path = home / "examples/examples.parquet"
     table = pq.read_table(path)
-    earlier = pa.table({"member_id": ["ann"], "split": [0], "context_end": [1]})
+    earlier = pa.table({"member_id": ["ann"], "split": [0], "context_end": [1], "target_end": [2]})
     pq.write_table(pa.concat_tables([earlier, table]), path)
     target = home / "tables"
     build_tables(
