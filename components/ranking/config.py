@@ -98,3 +98,27 @@ class RankerConfig(Config):
                 f"word_dimension {self.word_dimension} is not a multiple of heads {self.heads}"
             )
         return self
+
+
+class TreesConfig(Config):
+    """LambdaMART, the ranker beside which the deep and wide one is read.
+
+    Attributes:
+        trees: at most.
+        patience: trees without a better validation NDCG after which training ends.
+        topn: places that the validation NDCG counts.
+        learning_rate: of each tree.
+        leaves: of a tree, at most.
+        leaf_documents: documents of a leaf, at least.
+        feature_share: features that a tree may look at.
+        document_share: documents that a tree is built on.
+    """
+
+    trees: int = Field(default=1000, ge=1)
+    patience: int = Field(default=50, ge=1)
+    topn: int = Field(default=25, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0)
+    leaves: int = Field(default=31, ge=2)
+    leaf_documents: int = Field(default=50, ge=1)
+    feature_share: float = Field(default=0.7, gt=0, le=1)
+    document_share: float = Field(default=0.8, gt=0, le=1)

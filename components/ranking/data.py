@@ -87,7 +87,7 @@ class TrainingData(NamedTuple):
         lists = Lists.open(directory)
         opened = Vectors.open(vectors, lists)
         side = lists.select("train")
-        training = side[_has_gain(lists, side, config.list_size)]
+        training = side[has_gain(lists, side, size=config.list_size)]
         if not len(training):
             raise RankingError(
                 f"{directory}: no list of a training member has a document with a gain"
@@ -105,7 +105,7 @@ class TrainingData(NamedTuple):
             lists,
             opened,
             training,
-            validation[_has_gain(lists, validation, None)],
+            validation[has_gain(lists, validation)],
             sizes,
             _scale(lists.continuous, documents_of(lists, side)),
             _scale(opened.rows, examples[examples >= 0]),
@@ -118,7 +118,10 @@ def documents_of(lists: Lists, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     return ragged_positions(starts, lists.offsets[numbers + 1] - starts)
 
 
-def _has_gain(lists: Lists, numbers: NDArray[np.int64], size: int | None) -> NDArray[np.bool_]:
+def has_gain(
+    lists: Lists, numbers: NDArray[np.int64], *, size: int | None = None
+) -> NDArray[np.bool_]:
+    """Return bool[n], which lists have a document with a gain, among their first `size`."""
     starts = lists.offsets[numbers]
     lengths = lists.offsets[numbers + 1] - starts
     lengths = lengths if size is None else np.minimum(lengths, size)
