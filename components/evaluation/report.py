@@ -17,6 +17,7 @@ from rich.text import Text
 from components.evaluation import plots
 from components.evaluation.errors import EvaluationError
 from components.evaluation.evaluate import GRADES, METHODS, NOTES, OURS
+from components.evaluation.sections import Section, sections
 from components.evaluation.tables import (
     COLUMNS,
     FLOORS,
@@ -116,7 +117,8 @@ def write_report(
     """
     report = {"recipe": recipe, "tables": {name: list(rows) for name, rows in tables.items()}}
     text = json.dumps(report, indent=1, ensure_ascii=False)
-    rows = tables.get("query_recommendation", [])
+    rows, uses = tables.get("query_recommendation", []), sections(tables)
+    shown_above = {*SUGGESTION_TABLES, *(name for section in uses for name in section.uses)}
     page = _template().render(
         recipe=recipe,
         facts=facts or {},
@@ -135,8 +137,15 @@ def write_report(
             {"image": _embedded(Path(figure["path"])), "caption": figure["caption"]}
             for figure in session_figures
         ],
+        uses=[
+            {
+                "section": section,
+                "figures": [(Markup(figure.draw()), figure.caption) for figure in section.figures],
+            }
+            for section in uses
+        ],
         other_tables={
-            name: rows for name, rows in tables.items() if name not in SUGGESTION_TABLES and rows
+            name: rows for name, rows in tables.items() if name not in shown_above and rows
         },
         series=range(len(METHODS)),
     )
@@ -146,13 +155,18 @@ def write_report(
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
     """Print the tables of a `report.json`, those of suggestions as the paper's Tables 3 and 5."""
-    for name, rows in report["tables"].items():
-        if rows and name not in SUGGESTION_TABLES:
+    tables = report["tables"]
+    uses = sections(tables)
+    shown_elsewhere = {*SUGGESTION_TABLES, *(name for section in uses for name in section.uses)}
+    for name, rows in tables.items():
+        if rows and name not in shown_elsewhere:
             _print_plain(name, rows, console)
-    rows = report["tables"].get("query_recommendation", [])
+    rows = tables.get("query_recommendation", [])
     if rows:
         _print_suggestions(report["recipe"], rows, console)
         _print_grades(graded(rows), console)
+    for section in uses:
+        _print_section(section, console)
 
 
 def headline(rows: Sequence[Row]) -> list[dict[str, str]]:
@@ -256,6 +270,19 @@ def _print_grades(rows: Sequence[Row], console: Console) -> None:
     for row in rows:
         table.add_row(f"  {row['method']}", *(share(row[grade]) for grade in GRADES))
     console.print(table)
+
+
+def _print_section(section: Section, console: Console) -> None:
+    for number, content in enumerate(section.tables):
+        title = f"{section.title}: {content.caption}" if number == 0 else content.caption
+        table = Table(title=title, box=None, padding=(0, 2, 0, 0))
+        for place, heading in enumerate(content.head):
+            table.add_column(heading, justify="left" if place == 0 else "right")
+        for row in content.rows:
+            style = "dim" if row[0] in content.floors else ""
+            table.add_row(*row, style="bold" if row[0] in content.ours else style)
+        console.print(table)
+    console.print(Text(section.text, style="dim"))
 
 
 def _blocks(rows: Sequence[Row], differences: Sequence[Row]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from components.evaluation.lists import list_figures
+from components.ranking import keras
 
 
 def figures(lists, *, k=25, seed=0):
@@ -63,7 +64,6 @@ def test_the_same_seed_gives_the_same_figures():
 
 
 def test_figures_are_those_of_tensorflow_ranking():
-    keras = pytest.importorskip("components.ranking.keras")
     rng = np.random.default_rng(2)
     scores, gains = rng.normal(size=(40, 12)), rng.integers(0, 4, (40, 12)).astype(float)
     gains[:, 0] = 1
@@ -73,7 +73,7 @@ def test_figures_are_those_of_tensorflow_ranking():
     mrr.update_state((gains > 0).astype(float), scores)
     found = list_figures(scores.ravel(), gains.ravel(), np.arange(41) * 12, k=5, seed=0)
     assert found.mrr.mean() == pytest.approx(float(mrr.result()), abs=1e-5)
-    # tensorflow_ranking weighs lists by their gains; without weights the lists are averaged.
+    # Over several lists its mean is weighted by their gains, so each list is asked for by itself.
     per_list = [
         float(keras.tfr.keras.metrics.NDCGMetric(topn=5)(gains[[i]], scores[[i]]))
         for i in range(40)

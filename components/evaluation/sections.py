@@ -1,0 +1,226 @@
+"""What a report says about the uses of activity vectors: a section each, for page and terminal."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from components.audience.measure import ACTIVE, RANDOM
+from components.evaluation import use_plots
+from components.evaluation.ranking import AS_SHOWN, FIGURES, TOWER
+from components.evaluation.tables import plain, share
+
+Row = Mapping[str, Any]
+Tables = Mapping[str, Sequence[Row]]
+
+COMPARED = {"recall": "recall", "precision": "precision", "liquidity": "members reached"}
+"""Measures of an audience whose differences are shown."""
+
+
+class Table(NamedTuple):
+    """A table ready to print.
+
+    Attributes:
+        caption: what it shows.
+        head: names of the columns.
+        rows: cells as text; the first of a row names it.
+        ours: names of the rows to stand out.
+        floors: names of the rows to stand back.
+    """
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+    ours: Sequence[str] = ()
+    floors: Sequence[str] = ()
+
+
+class Figure(NamedTuple):
+    """A plot.
+
+    Attributes:
+        draw: gives it as SVG; a terminal has no use for it.
+        caption: what it shows.
+    """
+
+    draw: Callable[[], str]
+    caption: str
+
+
+class Section(NamedTuple):
+    """One use.
+
+    Attributes:
+        title: its heading.
+        text: one paragraph on what was measured and how.
+        tables: in order.
+        figures: in order.
+        uses: names of the report's tables that it shows.
+    """
+
+    title: str
+    text: str
+    tables: list[Table]
+    figures: list[Figure]
+    uses: Sequence[str]
+
+
+def sections(tables: Tables) -> list[Section]:
+    """Make a section of each use that was measured."""
+    return [make(tables) for name, make in _SECTIONS.items() if tables.get(name)]
+
+
+def _ranking(tables: Tables) -> Section:
+    rows, differences = tables["ranking"], tables["ranking_differences"]
+    bands, ndcg = tables["ranking_frequency"], FIGURES["ndcg"]
+    return Section(
+        "Job-search ranking",
+        f"Search pages of {rows[0]['lists']:,} searches that test members made after their "
+        "vectors were taken, ranked anew. A page was shown in one order and looked at from the "
+        f"top, which favours that order ({AS_SHOWN}); no ranker is told the place. Intervals of "
+        "95% over searches.",
+        [
+            Table(
+                "Rankers on the same searches",
+                ["", *(name.upper() for name in FIGURES.values())],
+                [
+                    [row["method"], *(interval(row, name) for name in FIGURES.values())]
+                    for row in rows
+                ],
+                ours=(TOWER,),
+                floors=(AS_SHOWN,),
+            ),
+            Table(
+                "Differences on the same searches",
+                ["", "against", "figure", "difference", "percent"],
+                [
+                    [
+                        row["method"],
+                        row["against"],
+                        row["figure"].upper(),
+                        interval(row, "difference", "low", "high"),
+                        percent(row["lift_percent"]),
+                    ]
+                    for row in differences
+                ],
+                ours=(TOWER,),
+            ),
+        ],
+        [
+            Figure(
+                lambda: use_plots.lift_bars(differences),
+                "What the vector's tower adds, and how the models compare; grey where the "
+                "interval holds zero.",
+            ),
+            Figure(
+                lambda: use_plots.ndcg_by_frequency(bands, ndcg),
+                "Frequent and rare queries; 0 are queries that no training member had searched "
+                "for.",
+            ),
+        ],
+        ("ranking", "ranking_differences", "ranking_frequency"),
+    )
+
+
+def _audience(tables: Tables) -> Section:
+    rows, curve = tables["audience"], tables["audience_curve"]
+    differences = [row for row in tables["audience_differences"] if row["measure"] in COMPARED]
+    return Section(
+        "Audience expansion",
+        "Whom a posting's notification would go to, for postings that test members applied to "
+        "after their vectors were taken; right are those who applied to a posting with its title. "
+        "Whoever names more members finds more of them, so beside the neighbours stand as many "
+        "random and as many of the most active members. Intervals of 95% over postings.",
+        [
+            Table(
+                "Audiences of the same postings",
+                ["", "recall", "precision", "F1", "members reached", "median audience"],
+                [
+                    [
+                        row["method"],
+                        interval(row, "recall"),
+                        share(row["precision"]),
+                        share(row["f1"]),
+                        plain(row["liquidity"]),
+                        plain(row["per_posting"]),
+                    ]
+                    for row in rows
+                ],
+                floors=[row["method"] for row in rows if row["method"] in (ACTIVE, RANDOM)],
+            ),
+            Table(
+                "Differences on the same postings",
+                ["", "against", "figure", "difference", "percent"],
+                [
+                    [
+                        row["method"],
+                        row["against"],
+                        COMPARED[row["measure"]],
+                        _difference(row),
+                        percent(None if row["relative"] is None else 100 * row["relative"]),
+                    ]
+                    for row in differences
+                ],
+            ),
+        ],
+        [
+            Figure(
+                lambda: use_plots.audience_curve(curve),
+                "Recall by the size of the audience: nearest by each query vector, best by "
+                "score, and as many others.",
+            )
+        ],
+        ("audience", "audience_differences", "audience_curve"),
+    )
+
+
+def _neighbours(tables: Tables) -> Section:
+    rows = tables["neighbours"]
+    return Section(
+        "Search for similar members",
+        "Members drawn from the run look for their 10 nearest among the others: everyone "
+        "compared, the paper's HNSW graph at growing efSearch, and our clusters, which look into "
+        "a growing number of them.",
+        [
+            Table(
+                "Recall and speed",
+                ["", "width", "recall@10", "queries per CPU-second"],
+                [
+                    [
+                        row["index"],
+                        plain(row["width"]),
+                        share(row["recall"]),
+                        plain(round(row["queries_per_cpu_second"])),
+                    ]
+                    for row in rows
+                ],
+            )
+        ],
+        [Figure(lambda: use_plots.search_curve(rows), "Recall and speed by the effort.")],
+        ("neighbours",),
+    )
+
+
+_SECTIONS: dict[str, Callable[[Tables], Section]] = {
+    "ranking": _ranking,
+    "audience": _audience,
+    "neighbours": _neighbours,
+}
+
+
+def _difference(row: Row) -> str:
+    if row["measure"] != "liquidity":
+        return interval(row, "difference", "low", "high")
+    value, *bounds = (f"{row[key]:+,.0f}" for key in ("difference", "low", "high"))
+    return f"{value} [{', '.join(bounds)}]".replace("-", "−")
+
+
+def interval(row: Row, name: str, low: str | None = None, high: str | None = None) -> str:
+    """Write a figure and its interval: .612 [.604, .620]."""
+    if row.get(name) is None:
+        return ""
+    bounds = [row[low or f"{name}_low"], row[high or f"{name}_high"]]
+    return f"{share(row[name])} [{', '.join(map(share, bounds))}]"
+
+
+def percent(value: float | None) -> str:
+    """Write a difference in percent, with its sign."""
+    return "" if value is None else f"{value:+.2f}%".replace("-", "−")
