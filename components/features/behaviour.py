@@ -45,6 +45,12 @@ KINDS = {
 OPENED = ("VIEW", "SHORT_VIEW", "LONG_VIEW", "SAVE", "APPLY")
 MICRO = 1_000_000
 _EXPECTED_POSITIONS = 50
+_ANSWERS = {
+    "member_id": pa.string(),
+    "item_id": pa.string(),
+    "response": pa.string(),
+    "response_ts": pa.int64(),
+}
 
 
 def impression_files(feed: Path) -> list[Path]:
@@ -105,15 +111,22 @@ def load_cuts(
     engine.execute(_PAGES)
 
 
-def load_shown(engine: "DuckDBPyConnection") -> None:
-    """Make `event`: a row per posting shown or acted on, with its codes and what happened.
+def load_events(engine: "DuckDBPyConnection", answers: pa.Table | None) -> None:
+    """Make `event`: a row per posting shown, acted on or answered for, and what happened.
 
     Expected counts are what a place of its channel and position gets on average, in millionths, so
     that a posting shown on top is not taken for a better one. They are integers because sums of
     integers do not depend on the order in which an engine adds them.
 
     Needs the tables `posting_code` and `query_code` beside those of `load_cuts`.
+
+    Args:
+        engine: that has them.
+        answers: recruiters' responses (member_id, item_id, response, response_ts), if there are.
     """
+    if answers is None:
+        answers = pa.schema(_ANSWERS).empty_table()
+    engine.register("answer", answers.select(list(_ANSWERS)).cast(pa.schema(_ANSWERS)))
     opened = ", ".join(f"'{outcome}'" for outcome in OPENED)
     engine.execute(_SHOWN.format(opened=opened, positions=_EXPECTED_POSITIONS))
     engine.execute(_PAIRS)
@@ -185,13 +198,22 @@ WITH usual AS (
         saved::INT AS saved, dismissed::INT AS dismissed, applied::INT AS applied,
         coalesce(expected_opened, 0) AS expected_opened,
         coalesce(expected_applied, 0) AS expected_applied,
-        0 AS did_open, 0 AS did_save, 0 AS did_dismiss, 0 AS did_apply, NULL::BIGINT AS acted
+        0 AS did_open, 0 AS did_save, 0 AS did_dismiss, 0 AS did_apply,
+        0 AS answered, 0 AS wanted, 0 AS hired, NULL::BIGINT AS acted
     FROM place LEFT JOIN usual USING (channel, position) LEFT JOIN core_title USING (core, title)
 ), done AS (
     SELECT member, counted, posting, NULL AS core, NULL AS pair, 0, 0, 0, 0, 0, 0, 0,
         (kind = 'open')::INT, (kind = 'save')::INT, (kind = 'dismiss')::INT,
-        (kind = 'apply')::INT, ts
+        (kind = 'apply')::INT, 0, 0, 0, ts
     FROM act JOIN posting_code USING (item_id)
-), everything AS (SELECT * FROM shown UNION ALL SELECT * FROM done)
+), told AS (
+    SELECT member, counted, posting, NULL AS core, NULL AS pair, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        1, (response IN ('interview', 'confirmed_hire'))::INT, (response = 'confirmed_hire')::INT,
+        NULL
+    FROM answer JOIN member USING (member_id) JOIN posting_code USING (item_id)
+    WHERE response_ts < cut
+), everything AS (
+    SELECT * FROM shown UNION ALL SELECT * FROM done UNION ALL SELECT * FROM told
+)
 SELECT * FROM everything JOIN posting_code USING (posting)
 """

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.features.arrays import write
-from components.features.behaviour import load_cuts, load_shown
+from components.features.behaviour import load_cuts, load_events
 from components.features.catalogue import (
     FEED_COLUMNS,
     Catalogue,
@@ -100,7 +100,8 @@ def build_arrays(
     profiles = build_profiles(profile_rows, member_ids, places)
     vocabulary = _learn_queries(engine, catalogue, member_ids, places, config)
     _register_codes(engine, catalogue)
-    load_shown(engine)
+    answers = read_columns(sources.feed / "responses", FEED_COLUMNS["responses"])
+    load_events(engine, answers)
     counts = _write_counts(engine, directory, catalogue, vocabulary, config)
     _write_texts(directory, catalogue, profiles, vocabulary)
     base = base_rates(counts["posting"].sum(0))

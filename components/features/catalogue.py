@@ -17,6 +17,7 @@ from components.text.render import normalise
 FEED_COLUMNS = {
     "postings": ("item_id", "company", "title", "industry", "place", "skills"),
     "profiles": ("member_id", "place", "headline", "years"),
+    "responses": ("member_id", "item_id", "response", "response_ts"),
 }
 
 

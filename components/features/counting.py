@@ -23,8 +23,12 @@ COUNTS = (
     "did_save",
     "did_dismiss",
     "did_apply",
+    "answered",
+    "wanted",
+    "hired",
 )
-"""Columns of counts: of postings shown, then of actions wherever they happened."""
+"""Columns of counts: of postings shown; of actions wherever they happened; of recruiters' answers,
+those that ask for an interview or confirm a hire among them, and confirmed hires."""
 
 SPACES = ("posting", "title", "company", "industry", "place", "level", "core", "pair")
 """What is counted by; `core` is the core of a query, `pair` such a core with a title."""

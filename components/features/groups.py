@@ -37,9 +37,12 @@ def posting_features(data: Counted, pairs: Pairs) -> Columns:
         **_rate_columns("company", others["company"], company),
         **_rate_columns("title", others["title"], title),
     }
+    columns |= {"company_hire_rate": company.hired, "title_hire_rate": title.hired}
     for space in ("industry", "place", "level"):
         rates = smooth(others[space], data.base, data.smoothing)
         columns |= {f"{space}_open_rate": rates.opened, f"{space}_apply_rate": rates.applied}
+        if space != "place":
+            columns[f"{space}_hire_rate"] = rates.hired
     for name, count in (
         ("opened", "did_open"),
         ("saved", "did_save"),
@@ -163,6 +166,9 @@ MEMBER_FACTS = (
     "member_open_rate",
     "member_apply_rate",
     "member_open_lift",
+    "member_log_answers",
+    "member_wanted_rate",
+    "member_hire_rate",
     "member_level",
 )
 """Columns of the array `member.facts`."""
@@ -236,11 +242,16 @@ def member_facts(
         rates.opened,
         rates.applied,
         lift(counts, "opened"),
+        np.log1p(counts["answered"]),
+        # One member has few answers: a handful must already tell him from others.
+        smooth(counts, base, _FEW_ANSWERS).wanted,
+        smooth(counts, base, _FEW_ANSWERS).hired,
         totals["level"],
     ]
     return np.stack(columns, 1).astype(np.float32)
 
 
+_FEW_ANSWERS = 3.0
 _CHANNEL_ORDER = ("search", "recommendation", "alert", "notification", "navigation")
 
 

@@ -33,30 +33,39 @@ class Counts:
 
 
 class Rates(NamedTuple):
-    """Smoothed shares of what was shown, and of openings that led to an application."""
+    """Smoothed shares of what was shown, of openings that led to an application, and so on.
+
+    Attributes:
+        opened, saved, dismissed, applied: of what was shown.
+        applied_of_opened: of openings.
+        hired: of applications.
+        wanted: of recruiters' answers.
+    """
 
     opened: Column
     saved: Column
     dismissed: Column
     applied: Column
     applied_of_opened: Column
+    hired: Column
+    wanted: Column
 
 
 def smooth(counts: Counts, above: Rates, strength: float) -> Rates:
     """Return rates that begin at those `above` and weigh as much after `strength` shown."""
-    shown = counts["shown"]
 
-    def rate(name: str, usual: Column) -> Column:
-        return (counts[name] + strength * usual) / (shown + strength)
+    def rate(name: str, of: str, usual: Column, times: Column | float = strength) -> Column:
+        return (counts[name] + times * usual) / (counts[of] + times)
 
-    # Openings are rarer than what is shown: so many are as good as `strength` times shown.
-    openings = strength * above.opened
     return Rates(
-        rate("opened", above.opened),
-        rate("saved", above.saved),
-        rate("dismissed", above.dismissed),
-        rate("applied", above.applied),
-        (counts["applied"] + openings * above.applied_of_opened) / (counts["opened"] + openings),
+        rate("opened", "shown", above.opened),
+        rate("saved", "shown", above.saved),
+        rate("dismissed", "shown", above.dismissed),
+        rate("applied", "shown", above.applied),
+        # Openings are rarer than what is shown: so many are as good as `strength` times shown.
+        rate("applied", "opened", above.applied_of_opened, strength * above.opened),
+        rate("hired", "did_apply", above.hired),
+        rate("wanted", "answered", above.wanted),
     )
 
 
@@ -70,6 +79,8 @@ def base_rates(total: NDArray[np.float64]) -> Rates:
         counts["dismissed"] / shown,
         counts["applied"] / shown,
         np.minimum(counts["applied"] / counts["opened"], 1),
+        np.minimum(counts["hired"] / (counts["did_apply"] + 0.5), 1),
+        counts["wanted"] / (counts["answered"] + 0.5),
     )
 
 

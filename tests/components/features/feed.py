@@ -38,6 +38,7 @@ class Feed:
         self.pages, self.splits = [], {}
         self.postings = [dict(zip(_POSTING, row, strict=True)) for row in POSTINGS]
         self.profiles = [dict(zip(_PROFILE, row, strict=True)) for row in PROFILES]
+        self.responses = []
         self.writes = 0
 
     def member(self, member, split, context, target=()):
@@ -46,6 +47,12 @@ class Feed:
         for day, (query, outcomes) in enumerate([*context, *target], start=1):
             self.pages.append(page(member, day, query, **outcomes))
 
+    def answer(self, member, item, response, *, applied, answered):
+        """Let a recruiter answer, on a day, the application of another day."""
+        times = {"applied_ts": applied * DAY + MINUTE, "response_ts": answered * DAY}
+        row = {"member_id": member, "item_id": item, "response": response}
+        self.responses.append(row | times)
+
     def write(self):
         self.writes += 1
         home = self.home / str(self.writes)
@@ -53,6 +60,7 @@ class Feed:
             ("feed/impressions", self.pages, _IMPRESSIONS),
             ("feed/postings", self.postings, None),
             ("feed/profiles", self.profiles, None),
+            ("feed/responses", self.responses, None),
             ("sessions", self._actions(), SESSION_SCHEMA),
         ):
             (home / name).mkdir(parents=True)

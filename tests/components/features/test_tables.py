@@ -194,6 +194,21 @@ def test_a_members_own_past_is_told_by_posting_company_and_title(three, open_tab
     assert other["own_log_shown"] == pytest.approx(math.log(3))
 
 
+def test_answers_given_before_the_cut_count_and_later_ones_do_not(three, open_tables):
+    silent = open_tables(three)
+    three.answer("ann", "j1", "confirmed_hire", applied=1, answered=2)
+    three.answer("bob", "j1", "interview", applied=2, answered=3)
+    tables = open_tables(three)
+    found = features(tables, "ann", "j2")
+    assert found["member_log_answers"] == pytest.approx(math.log(2))
+    assert found["member_hire_rate"] > features(silent, "ann", "j2")["member_hire_rate"]
+    assert found["title_hire_rate"] == features(tables, "nobody", "j2")["title_hire_rate"]
+    # What ann was told says something of the title to others, and nothing to herself.
+    rates = [features(tables, who, "j1")["title_hire_rate"] for who in ("ann", "bob")]
+    assert rates[0] < rates[1]
+    assert features(tables, "bob", "j2")["member_log_answers"] == 0
+
+
 def test_the_profile_is_compared_with_the_posting(three, open_tables):
     tables = open_tables(three)
     found = features(tables, "ann", "j1")
