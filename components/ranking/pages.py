@@ -1,7 +1,7 @@
 """Pages of a feed that members were shown in the target periods of their examples."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,9 @@ from components.activity.sessions import session_parts
 from components.activity.split import TEST, TRAIN
 from components.features.behaviour import impression_files
 from components.ranking.config import ListsConfig
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
 class Pages(NamedTuple):
@@ -56,9 +59,8 @@ def read_pages(
     """
     with open_engine() as engine:
         engine.read_parquet([str(f) for f in impression_files(feed)]).create_view("impression")
-        engine.read_parquet([str(f) for f in session_parts(sessions)]).create_view("session_row")
         engine.register("channel_wanted", pa.table({"channel": list(config.channels)}))
-        engine.execute(_EXAMPLES, [str(examples / "examples.parquet")])
+        load_periods(engine, sessions, examples)
         table = engine.query(_PAGES.format(test=TEST)).to_arrow_table()
     shown = _flatten(table["item_ids"], table["outcomes"], config)
     page, item, gain, item_ids, repeated = shown
@@ -86,6 +88,17 @@ def read_pages(
             "repeated postings": repeated,
         },
     )
+
+
+def load_periods(engine: "DuckDBPyConnection", sessions: Path, examples: Path) -> None:
+    """Make `session_row`, and `period`: split, example, start and finish of each member's target.
+
+    Start and finish are microseconds UTC; start is null where no target follows the context, finish
+    where nothing follows the target.
+    """
+    engine.read_parquet([str(f) for f in session_parts(sessions)]).create_view("session_row")
+    engine.execute(_EXAMPLES, [str(examples / "examples.parquet")])
+    engine.execute(_PERIODS)
 
 
 def _flatten(
@@ -155,13 +168,15 @@ SELECT * EXCLUDE (rank) FROM (
 ) WHERE rank = 1
 """
 
+_PERIODS = """
+CREATE TABLE period AS
+SELECT member_id, any_value(split) AS split, any_value(example) AS example,
+    min(ts) FILTER (session > context_end) AS start,
+    min(ts) FILTER (session > target_end) AS finish
+FROM session_row JOIN example USING (member_id) GROUP BY member_id
+"""
+
 _PAGES = """
-WITH period AS (
-    SELECT member_id, any_value(split) AS split, any_value(example) AS example,
-        min(ts) FILTER (session > context_end) AS start,
-        min(ts) FILTER (session > target_end) AS finish
-    FROM session_row JOIN example USING (member_id) GROUP BY member_id
-)
 SELECT member_id, ts, query, item_ids, outcomes, coalesce(example, -1) AS example,
     coalesce(split, {test}) AS split
 FROM impression SEMI JOIN channel_wanted USING (channel) LEFT JOIN period USING (member_id)
