@@ -19,10 +19,10 @@ from components.audience.training import ABOUT, APPLIED, HEADLINES, POSTINGS
 from components.features.tables import FeatureTables
 from components.labels.examples import read_labels
 from components.neighbours.index import Neighbours
-from components.text.render import entity_text
+from components.text.render import entity_text, normalise
 
 Posting = str | tuple[str | None, str]
-"""An item_id, or a company and a title."""
+"""An item_id, or a company and a title; without a company, the title wherever it is offered."""
 
 
 class Candidate(NamedTuple):
@@ -49,7 +49,7 @@ class Expansion(NamedTuple):
     Attributes:
         company: of the posting.
         title: of the posting.
-        item_ids: all postings of this company with this title.
+        item_ids: all postings of this company with this title, or with this title.
         anchors: members who match exactly.
         ranked_by: "reranker", or "similarity" and why.
         note: what a reader should know, such as that nobody matches; else empty.
@@ -146,7 +146,8 @@ class Audience:
         Postings of the same company and title have one audience. Removed members are in none.
 
         Args:
-            posting: its item_id, or its company and title.
+            posting: its item_id, its company and title, or None and a title: then all postings with
+                the title have one audience, the first of them standing for all.
             mechanism: of the query vector; the configured one when not given, as all below.
             neighbours: most that are retrieved.
             at_least: smallest cosine of a neighbour with the query vector.
@@ -201,29 +202,35 @@ class Audience:
 
 
 class _Names(NamedTuple):
-    """Postings by id, and the ids of each company's title."""
+    """Postings by id, and the ids of each company's title and of each title."""
 
     by_id: dict[str | None, tuple[str | None, str]]
-    ids: dict[str, list[str]]
+    by_entity: dict[str, list[str]]
+    by_title: dict[str, list[str]]
 
     @classmethod
     def of(cls, postings: pa.Table) -> Self:
-        names = cls({}, {})
+        names = cls({}, {}, {})
         columns = (postings[name].to_pylist() for name in ("item_id", "company", "title"))
         for item, company, title in zip(*columns, strict=True):
             if title and item not in names.by_id:
                 names.by_id[item] = (company, title)
-                names.ids.setdefault(entity_text(company=company, title=title), []).append(item)
+                entity = entity_text(company=company, title=title)
+                names.by_entity.setdefault(entity, []).append(item)
+                names.by_title.setdefault(normalise(title), []).append(item)
         return names
 
     def find(self, posting: Posting) -> list[str]:
-        """Return the ids of all postings of this one's company and title."""
+        """Return the ids of all postings that are asked for."""
         if isinstance(posting, str):
             if posting not in self.by_id:
                 return []
-            posting = self.by_id[posting]
-        company, title = posting
-        return self.ids.get(entity_text(company=company, title=title), [])
+            company, title = self.by_id[posting]
+        else:
+            company, title = posting
+            if not company:
+                return self.by_title.get(normalise(title), [])
+        return self.by_entity.get(entity_text(company=company, title=title), [])
 
 
 class _Catalogue:
@@ -236,8 +243,13 @@ class _Catalogue:
         """Return company, title and all item_ids of a posting."""
         item_ids = self._now.find(posting)
         if item_ids:
-            return *self._now.by_id[item_ids[0]], item_ids
-        said = posting if isinstance(posting, str) else " at ".join(map(repr, posting[::-1]))
+            company, title = self._now.by_id[item_ids[0]]
+            anywhere = not isinstance(posting, str) and not posting[0]
+            return None if anywhere else company, title, item_ids
+        if isinstance(posting, str):
+            said = posting
+        else:
+            said = repr(posting[1]) + (f" at {posting[0]!r}" if posting[0] else "")
         if self._once.find(posting):
             raise AudienceError(
                 f"posting {said} was removed: members applied to it, but it is no longer in the "

@@ -3,7 +3,8 @@
 Relevant are the test members who applied, after their context, to a posting with the same title;
 recommended is the part of an audience that are test members. More candidates find more of the
 relevant, whoever they are: so beside the mechanisms stand audiences of the same size filled with
-random and with the most active members, and audiences cut to the size of exact matching.
+random and with the most active members, audiences cut to the size of exact matching, and what the
+re-ranker makes of as many random candidates.
 
 Source: paper, section 5.4 (recall by overlap of applied titles).
 """
@@ -27,6 +28,7 @@ EXPANDED: dict[Mechanism, str] = {
 RERANKED = "re-ranked, thresholded"
 AS_MANY, AS_MANY_EXPANDED = "best, as many as exact match", "best, as many as expanded"
 BEST = "best"
+CHANCE = "re-ranked, random instead of neighbours"
 ACTIVE, RANDOM = "exact match + most active", "exact match + random"
 SIZES = (0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
@@ -51,6 +53,7 @@ def measure(
     actions: NDArray[np.int64],
     config: AudienceConfig,
     *,
+    strangers: Scored | None = None,
     threshold: float | None,
     seed: int,
 ) -> dict[str, list[dict]]:
@@ -61,6 +64,7 @@ def measure(
         candidates: of each mechanism.
         actions: of each member measured, in the context, int64 [members measured].
         config: mechanism, neighbours, at_least, reranked_at_least, batch, resamples.
+        strangers: candidates of which random members take the neighbours' place.
         threshold: least score that the re-ranker lets pass; None without one.
         seed: of random members and of intervals.
 
@@ -74,10 +78,15 @@ def measure(
         RANDOM: lambda posting: np.random.default_rng([seed, posting]).permutation(len(actions)),
     }
     audiences = _audiences(relevant.shape, candidates, orders, config, threshold)
+    if strangers is not None and threshold is not None:
+        best = _best(strangers, config, threshold)
+        passed = best[strangers.score[best] >= threshold]
+        audiences[CHANCE] = _audience(strangers.pool, passed, relevant.shape)
     ours = EXPANDED[config.mechanism]
     against = [(name, EXACT) for name in audiences if name != EXACT]
     against += [(ours, name) for name in (*EXPANDED.values(), ACTIVE, RANDOM) if name != ours]
     against += [(AS_MANY_EXPANDED, ours)]
+    against += [(RERANKED, CHANCE)] if CHANCE in audiences else []
     draws = draw_postings(relevant.shape[0], config.resamples, seed=seed)
     rows, differences = compare(audiences, relevant, draws, against=against, batch=config.batch)
     curve = _curve(relevant, candidates, orders, config, threshold)

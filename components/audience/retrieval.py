@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from components.audience.config import AudienceConfig
 from components.audience.matches import Matches
-from components.neighbours.index import Neighbours
+from components.neighbours.index import Found, Neighbours
 
 _PAIRS_AT_ONCE = 65_536
 
@@ -60,14 +60,73 @@ def retrieve(index: Neighbours, matches: Sequence[Matches], config: AudienceConf
         matches: exact matches of each posting; their rows are the index's, of nobody removed.
         config: mechanism, anchors, feedback, neighbours and at_least.
     """
+    queries = _query_vectors(index, matches, config)
+    found = index.search(queries, min(config.neighbours, len(index)), at_least=config.at_least)
+    return _merged(index, matches, queries, found)
+
+
+def retrieve_strangers(
+    index: Neighbours, matches: Sequence[Matches], config: AudienceConfig, *, seed: int
+) -> Pool:
+    """Do as `retrieve`, with random members in place of the nearest: what chance would bring.
+
+    Args:
+        index: of members' activity vectors.
+        matches: exact matches of each posting.
+        config: mechanism, anchors, feedback and neighbours.
+        seed: of the draws.
+    """
+    queries = _query_vectors(index, matches, config)
+    count = min(config.neighbours, len(index))
+    random = np.random.default_rng(seed)
+    rows = np.array([random.choice(len(index), count, replace=False) for _ in matches])
+    postings = np.repeat(np.arange(len(matches)), count)
+    similarity = _cosines(index, queries, postings, rows.ravel()).reshape(rows.shape)
+    order = np.argsort(-similarity, axis=1, kind="stable")
+    rows = np.take_along_axis(rows, order, axis=1)
+    rows[~queries.any(axis=1)] = -1
+    return _merged(
+        index, matches, queries, Found(rows, np.take_along_axis(similarity, order, axis=1))
+    )
+
+
+def mean_vectors(index: Neighbours, groups: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+    """Return the mean of the unit vectors of each group of rows, float32[q, d]; zero for none."""
+    means = np.zeros((len(groups), index.dimension), np.float32)
+    for mean, group in zip(means, groups, strict=True):
+        if len(group):
+            mean[:] = index.vectors(group).mean(axis=0)
+    return means
+
+
+def with_neighbours(
+    index: Neighbours, groups: Sequence[NDArray[np.int64]], neighbours: int
+) -> list[NDArray[np.int64]]:
+    """Join each group's rows with the nearest `neighbours` of each of them, everybody once."""
+    every = np.unique(np.concatenate([np.zeros(0, np.int64), *groups]))
+    if not len(every):
+        return list(groups)
+    # A seed finds itself too.
+    found = index.search(index.vectors(every), min(neighbours + 1, len(index))).rows
+    joined = [np.union1d(group, found[np.searchsorted(every, group)]) for group in groups]
+    return [group[group >= 0] for group in joined]
+
+
+def _query_vectors(
+    index: Neighbours, matches: Sequence[Matches], config: AudienceConfig
+) -> NDArray[np.float32]:
     seeds = [match.rows[: config.anchors] for match in matches]
     if config.mechanism == "feedback":
         seeds = with_neighbours(index, seeds, config.feedback)
-    queries = mean_vectors(index, seeds)
-    found = index.search(queries, min(config.neighbours, len(index)), at_least=config.at_least)
+    return mean_vectors(index, seeds)
+
+
+def _merged(
+    index: Neighbours, matches: Sequence[Matches], queries: NDArray[np.float32], found: Found
+) -> Pool:
+    """Merge those found for each posting with its exact matches."""
     posting, rank = np.nonzero(found.rows >= 0)
     row, similarity = found.rows[posting, rank], found.similarity[posting, rank]
-
     anchors = np.array([len(match.rows) for match in matches], np.int64)
     named = Matches(*map(np.concatenate, zip(*matches, strict=True)))
     named_posting = np.repeat(np.arange(len(matches)), anchors)
@@ -93,28 +152,6 @@ def retrieve(index: Neighbours, matches: Sequence[Matches], config: AudienceConf
     ]
     by_posting = np.argsort(posting, kind="stable")
     return Pool._make(columns).select(by_posting)
-
-
-def mean_vectors(index: Neighbours, groups: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-    """Return the mean of the unit vectors of each group of rows, float32[q, d]; zero for none."""
-    means = np.zeros((len(groups), index.dimension), np.float32)
-    for mean, group in zip(means, groups, strict=True):
-        if len(group):
-            mean[:] = index.vectors(group).mean(axis=0)
-    return means
-
-
-def with_neighbours(
-    index: Neighbours, groups: Sequence[NDArray[np.int64]], neighbours: int
-) -> list[NDArray[np.int64]]:
-    """Join each group's rows with the nearest `neighbours` of each of them, everybody once."""
-    every = np.unique(np.concatenate([np.zeros(0, np.int64), *groups]))
-    if not len(every):
-        return list(groups)
-    # A seed finds itself too.
-    found = index.search(index.vectors(every), min(neighbours + 1, len(index))).rows
-    joined = [np.union1d(group, found[np.searchsorted(every, group)]) for group in groups]
-    return [group[group >= 0] for group in joined]
 
 
 def _cosines(

@@ -14,7 +14,7 @@ from components.audience.config import AudienceConfig, Mechanism
 from components.audience.measure import Scored, measure
 from components.audience.offline import Sample, match_contexts, predict_contexts, sample_postings
 from components.audience.reranker import Reranker, Training, candidate_features, feature_names
-from components.audience.retrieval import Pool, retrieve
+from components.audience.retrieval import Pool, retrieve, retrieve_strangers
 from components.audience.trails import (
     Contexts,
     People,
@@ -158,30 +158,34 @@ class _Study:
         sample = self._sample("test")
         if not len(sample.titles):
             return {"rows": [], "differences": [], "curve": []}
-        candidates = {}
         mechanisms: tuple[Mechanism, ...] = ("mean", "feedback")
-        for mechanism in mechanisms:
-            pool = self._pool(sample, mechanism)
-            score = pool.similarity
-            if reranker is not None:
-                score = reranker.score(self._features(sample, pool))
-            column = np.searchsorted(sample.members, pool.row)
-            candidates[mechanism] = Scored(pool._replace(row=column), score)
+        candidates = {
+            mechanism: self._scored(sample, self._pool(sample, mechanism), reranker)
+            for mechanism in mechanisms
+        }
+        strangers = self._pool(sample, self._config.mechanism, strangers=True)
         return measure(
             sample.relevant[:, sample.members],
             candidates,
             self.contexts.actions[sample.members],
             self._config,
+            strangers=self._scored(sample, strangers, reranker),
             threshold=None if reranker is None else reranker.threshold,
             seed=self._seed,
         )
+
+    def _scored(self, sample: Sample, pool: Pool, reranker: Reranker | None) -> Scored:
+        score = pool.similarity
+        if reranker is not None:
+            score = reranker.score(self._features(sample, pool))
+        return Scored(pool._replace(row=np.searchsorted(sample.members, pool.row)), score)
 
     def _sample(self, split: str) -> Sample:
         return sample_postings(
             self._applications, self._people, split, most=self._config.postings, seed=self._seed
         )
 
-    def _pool(self, sample: Sample, mechanism: Mechanism) -> Pool:
+    def _pool(self, sample: Sample, mechanism: Mechanism, *, strangers: bool = False) -> Pool:
         """Return the sample's members among the candidates of its postings, however near.
 
         In place of rows of the index the pool has numbers of members.
@@ -191,7 +195,11 @@ class _Study:
             for company, title in zip(sample.companies, sample.titles, strict=True)
         ]
         wide = {"mechanism": mechanism, "at_least": ANY_SIMILARITY}
-        pool = retrieve(self.index, matches, self._config.model_copy(update=wide))
+        config = self._config.model_copy(update=wide)
+        if strangers:
+            pool = retrieve_strangers(self.index, matches, config, seed=self._seed)
+        else:
+            pool = retrieve(self.index, matches, config)
         pool = pool._replace(row=self._person[pool.row])
         return pool.select(np.isin(pool.row, sample.members))
 

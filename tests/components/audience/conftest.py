@@ -122,7 +122,7 @@ class Run(NamedTuple):
         return Audience.open(model, **given | changes)
 
 
-CONFIG = AudienceConfig(at_least=0.5, resamples=50, minimum_positives=10, trees=30)
+CONFIG = AudienceConfig(neighbours=60, at_least=0.5, resamples=50, minimum_positives=10, trees=30)
 
 
 @pytest.fixture(scope="session")

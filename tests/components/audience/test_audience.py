@@ -40,6 +40,16 @@ def test_company_and_title_name_the_posting_however_they_are_written(audience, w
     assert audience.expand((company.upper(), f" {title} ")) == audience.expand(item)
 
 
+def test_a_title_alone_stands_for_all_its_postings(audience, run, wanted):
+    postings = pq.read_table(run.model / "postings.parquet").to_pylist()
+    answer = audience.expand((None, wanted[2].upper()))
+    assert answer.company is None
+    assert answer.item_ids == [p["item_id"] for p in postings if p["title"] == wanted[2]]
+    assert answer.candidates
+    with pytest.raises(AudienceError, match="no posting 'Astronaut',"):
+        audience.expand((None, "Astronaut"))
+
+
 @pytest.mark.parametrize("mechanism", ["mean", "feedback"])
 def test_the_nearest_and_the_first_can_be_asked_for(audience, wanted, mechanism):
     few = audience.expand(wanted[0], mechanism=mechanism, neighbours=3, at_least=-1, most=2)

@@ -1,5 +1,7 @@
 """What audiences are measured on: nothing of a member's target is known when he is recommended."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -90,6 +92,20 @@ def test_tables_and_columns_that_a_feed_lacks_are_empty_or_null(tmp_path):
     assert read_postings(tmp_path).to_pylist() == [
         {"item_id": "j1", "company": None, "title": "Nurse"}
     ]
+
+
+def test_a_member_of_several_examples_is_taken_at_the_latest():
+    table = {
+        "member_id": np.array(["bob", "bob", "ann"], object),
+        "split": np.array([0, 0, 2], np.int8),
+        "context_end": np.array([8, 4, 3], np.int32),
+        "target_end": np.array([10, 8, 4], np.int32),
+    }
+    people = People.of(SimpleNamespace(table=table))
+    assert people.ids.tolist() == ["bob", "ann"]
+    assert people.example.tolist() == [0, 2]
+    assert people.context_end.tolist() == [8, 3]
+    assert people.rows("test").tolist() == [1]
 
 
 def test_unreadable_sessions_are_refused_by_name(tmp_path):

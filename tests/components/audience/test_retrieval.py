@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from components.audience.config import AudienceConfig
-from components.audience.retrieval import mean_vectors, retrieve, with_neighbours
+from components.audience.retrieval import (
+    mean_vectors,
+    retrieve,
+    retrieve_strangers,
+    with_neighbours,
+)
 from tests.components.audience.conftest import DRIVERS, NURSES, match
 
 WIDE = AudienceConfig(anchors=2, feedback=2, neighbours=12, at_least=-1)
@@ -75,3 +80,15 @@ def test_evidence_goes_with_its_member(crowd):
     pool = retrieve(crowd.index, [one], WIDE)
     of = dict(zip(pool.row.tolist(), pool.applied.tolist(), strict=True))
     assert of == {row: {2: 7, 0: 3}.get(row, 0) for row in range(12)}
+
+
+def test_strangers_are_drawn_by_the_seed_and_ordered_as_neighbours_are(crowd):
+    config = WIDE.model_copy(update={"neighbours": 5})
+    pool = retrieve_strangers(crowd.index, [match(0, 1), match()], config, seed=4)
+    drawn = pool.select(pool.rank >= 0)
+    assert len(set(drawn.row.tolist())) == 5
+    assert drawn.similarity.tolist() == sorted(drawn.similarity.tolist(), reverse=True)
+    assert {0, 1} <= set(pool.row.tolist())
+    assert set(pool.posting.tolist()) == {0}
+    again = retrieve_strangers(crowd.index, [match(0, 1), match()], config, seed=4)
+    np.testing.assert_array_equal(pool.row, again.row)

@@ -2,10 +2,11 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from components.audience.errors import AudienceError
-from components.audience.measure import EXACT, EXPANDED, RERANKED
+from components.audience.measure import CHANCE, EXACT, EXPANDED, RERANKED
 from components.audience.training import train_audience
 from tests.components.audience.conftest import CONFIG
 
@@ -22,7 +23,8 @@ def test_expansion_finds_more_of_those_who_applied(run):
 
 def test_the_re_ranker_is_trained_and_what_was_measured_is_kept(run):
     assert run.measured["ranked_by"] == "reranker"
-    assert method(run.measured, RERANKED)["pairs"] > 0
+    reranked, chance = (method(run.measured, name) for name in (RERANKED, CHANCE))
+    assert reranked["recall"] > chance["recall"]
     assert json.loads((run.model / "measured.json").read_text()) == run.measured
 
 
@@ -53,6 +55,4 @@ def test_a_source_without_postings_or_pages_has_no_audience(run, tmp_path, missi
 
 def posting_of(run):
     """A posting that somebody applied to."""
-    import pyarrow.parquet as pq
-
     return pq.read_table(run.model / "applied.parquet")["item_id"][0].as_py()
