@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,8 @@ def train_ranker(
             return {}
     tf.random.set_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    strategy = _strategy(config)
     data = TrainingData.open(lists, vectors, config)
-    trainer = _Trainer(data, config, strategy, tower=tower, words=words, seed=seed)
+    trainer = Trainer(data, config, tower=tower, words=words, seed=seed)
     about = [config.model_dump(exclude={"checkpoint_every"}), tower, seed, str(words)]
     of = checkpoint.identity(
         about, [lists / "about.json", lists / "gains.npy", vectors / VECTORS_ABOUT]
@@ -112,17 +111,23 @@ def train_ranker(
     return summary
 
 
-class _Trainer:
+class Trainer:
+    """A model, its optimiser and the lists that it learns from."""
+
     def __init__(
         self,
         data: TrainingData,
         config: RankerConfig,
-        strategy: tf.distribute.Strategy,
         *,
         tower: bool,
-        words: Path | None,
+        words: Path | None = None,
         seed: int,
     ):
+        """Build the first weights under the configured strategy; arguments as `train_ranker`'s.
+
+        A strategy over several processes has to come before TensorFlow computes anything.
+        """
+        strategy = _strategy(config)
         self._data, self._config, self._strategy, self._seed = data, config, strategy, seed
         started = None if words is None else _start_words(words, data.lists.words, config, seed)
 
@@ -152,16 +157,18 @@ class _Trainer:
 
     @property
     def is_chief(self) -> bool:
+        """Whether this process is the one that writes."""
         resolver = self._strategy.cluster_resolver
         return resolver is None or not resolver.task_type or resolver.task_id == 0
 
     def at(self, weights: list[NDArray]) -> DeepAndWide:
-        """The model with given weights, apart from any strategy."""
+        """Return the model with given weights, apart from any strategy."""
         for variable, value in zip(self._scoring.variables, weights, strict=True):
             variable.assign(value)
         return self._scoring
 
     def run(self, checkpoints: Path | None, of: str) -> Progress:
+        """Train to the end, from a checkpoint of the identity `of` where there is one."""
         config = self._config
         state = checkpoint.restore(checkpoints, of) if checkpoints else None
         if state is not None:
@@ -185,7 +192,7 @@ class _Trainer:
                 # Weights that several processes hold are read by all of them at once or by none.
                 alone = config.strategy != "multi_worker"
                 if checkpoints and (due or (stop.signal and alone)):
-                    held = Progress(step, log, losses, self._weights(), best, best_entry)
+                    held = Progress(step, log, losses, self.weights(), best, best_entry)
                     if self.is_chief:
                         checkpoint.save(checkpoints, held, of)
                 if stop.signal:
@@ -201,12 +208,8 @@ class _Trainer:
         Raises:
             RankingError: the loss is no longer a number.
         """
-        batches, specs = self._batches(first)
-        # One trace for batches of all sizes; or else workers might trace at different steps, each
-        # waiting for collective operations that the other does not yet know.
-        learn = tf.function(
-            self._shared_step, input_signature=[specs, tf.TensorSpec([2], tf.int32)]
-        )
+        batches, specs = self.batches(first)
+        learn = self.compiled(specs)
         for step, batch in zip(range(first, self._config.steps), batches, strict=False):
             loss = float(learn(batch, tf.constant([self._seed % 2**31, step], tf.int32)))
             if not math.isfinite(loss):
@@ -216,7 +219,15 @@ class _Trainer:
                 )
             yield loss
 
-    def _batches(self, first: int) -> tuple[Iterable[Any], Any]:
+    def compiled(self, specs: Any) -> Callable[[Any, tf.Tensor], tf.Tensor]:
+        """Return a step, from a batch of a specification and int32[2] of noise to the loss.
+
+        It is traced once for batches of all sizes; or else workers might trace at different steps,
+        each waiting for collective operations that the other does not yet know.
+        """
+        return tf.function(self._shared_step, input_signature=[specs, tf.TensorSpec([2], tf.int32)])
+
+    def batches(self, first: int) -> tuple[Iterable[Any], Any]:
         """Return what each step from `first` on learns from, and its specification."""
         specs = batch_specs(self._data.sizes)
         if self._config.strategy == "none":
@@ -286,7 +297,8 @@ class _Trainer:
         validation_loss = loss / len(self._data.validation)
         return entry | {"validation_loss": validation_loss, "ndcg": float(ndcg.result())}
 
-    def _weights(self) -> list[NDArray]:
+    def weights(self) -> list[NDArray]:
+        """Return everything that a checkpoint holds of the model and its optimiser."""
         return _values([*self._model.variables, *self._optimiser.variables])
 
     def _assign(self, weights: list[NDArray]) -> None:
