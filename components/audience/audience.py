@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.audience.catalogue import Catalogue, Posting
 from components.audience.config import AudienceConfig, Mechanism
 from components.audience.errors import AudienceError
 from components.audience.matches import ExactMatches, Matches, Predictions
@@ -19,10 +20,12 @@ from components.audience.training import ABOUT, APPLIED, HEADLINES, POSTINGS
 from components.features.tables import FeatureTables
 from components.labels.examples import read_labels
 from components.neighbours.index import Neighbours
-from components.text.render import entity_text, normalise
+from components.text.render import action_text
 
-Posting = str | tuple[str | None, str]
-"""An item_id, or a company and a title; without a company, the title wherever it is offered."""
+if TYPE_CHECKING:
+    from components.encoder.embed import Embedder
+
+NEAR_TITLE = "similar to a member who has only applied to this posting"
 
 
 class Candidate(NamedTuple):
@@ -79,13 +82,15 @@ class Audience:
         matches: ExactMatches,
         tables: FeatureTables,
         reranker: Reranker | None,
-        catalogue: "_Catalogue",
+        catalogue: Catalogue,
         about: dict,
+        embedder: "Embedder | None" = None,
     ):
         """See `open`."""
         self.config = AudienceConfig(**about["config"])
         self.index, self._matches, self._tables = index, matches, tables
         self._reranker, self._catalogue = reranker, catalogue
+        self._embedder = embedder
         self._ranked_by: str = about["ranked_by"]
         self._ids: list[str] = index.member_ids.to_pylist()
         self._member_rows = tables.member_rows(self._ids)
@@ -100,6 +105,7 @@ class Audience:
         examples: Path,
         features: Path,
         feed: Path | None = None,
+        embedder: "Embedder | None" = None,
     ) -> Self:
         """Open what a run made.
 
@@ -110,13 +116,22 @@ class Audience:
             examples: directory written by `build_examples`, for the labels.
             features: tables as of now, written by `build_tables` without examples.
             feed: whose catalogue counts; the one of the training when not given.
+            embedder: which made the vectors. With it a posting that nobody matches exactly goes to
+                those nearest to the vector of an application to it, else to nobody. (Of the test
+                members of `quickstart` who applied to such a posting half are then found, as
+                precisely as elsewhere.)
 
         Raises:
-            AudienceError: the run has no audience, or a file is missing or damaged; names it.
+            AudienceError: the run has no audience, a file is missing or damaged, or the embedder is
+                of another version; names it.
             NeighboursError: the index is damaged, or of another encoder's vectors.
         """
         about = _read_about(model)
         neighbours = Neighbours.open(index, encoder=about["encoder"])
+        if embedder is not None and embedder.version != neighbours.encoder:
+            raise AudienceError(
+                f"{index}: holds vectors of encoder {neighbours.encoder}, not of {embedder.version}"
+            )
         tables = FeatureTables.open(features)
         reranker = Reranker.open(model) if about["reranker"] else None
         if reranker is not None and reranker.names != feature_names(tables):
@@ -130,7 +145,8 @@ class Audience:
             predictions=_predictions(neighbours, _read(entities)),
             labels=read_labels(examples),
         )
-        return cls(neighbours, matches, tables, reranker, _Catalogue(postings, applied), about)
+        catalogue = Catalogue(postings, applied)
+        return cls(neighbours, matches, tables, reranker, catalogue, about, embedder)
 
     def expand(
         self,
@@ -154,25 +170,37 @@ class Audience:
             most: candidates returned; all of them when not given.
 
         Raises:
-            AudienceError: there is no such posting, or it is no longer in the catalogue; names it.
+            AudienceError: there is no such posting, or it is no longer in the catalogue, or a value
+                is impossible; names it.
         """
         company, title, item_ids = self._catalogue.find(posting)
         if at_least is None and self._reranker is not None:
             at_least = self.config.reranked_at_least
         given = {"mechanism": mechanism, "neighbours": neighbours, "at_least": at_least}
-        config = AudienceConfig(
-            **self.config.model_dump() | {k: v for k, v in given.items() if v is not None}
-        )
+        config = self._configured({k: v for k, v in given.items() if v is not None})
         match = self._visible(self._matches.of(company, title))
-        note = "" if len(match.rows) else "nobody matches this posting exactly: it has no audience"
-        pool = retrieve(self.index, [match], config)
+        unmatched, note = None, ""
+        if not len(match.rows):
+            unmatched, note = self._of_posting(company, title)
+        pool = retrieve(self.index, [match], config, unmatched=unmatched)
+        candidates = self._ranked(pool, item_ids[0])[:most]
+        return Expansion(
+            company, title, item_ids, len(match.rows), self._ranked_by, note, candidates
+        )
+
+    def _configured(self, given: dict) -> AudienceConfig:
+        try:
+            return AudienceConfig(**self.config.model_dump() | given)
+        except ValueError as error:
+            raise AudienceError(f"impossible question: {error}") from error
+
+    def _ranked(self, pool: Pool, item_id: str) -> list[Candidate]:
         score = pool.similarity
         if self._reranker is not None:
-            score = self._reranker.score(self._features(pool, item_ids[0]))
+            score = self._reranker.score(self._features(pool, item_id))
             kept = score >= self._reranker.threshold
             pool, score = pool.select(kept), score[kept]
-        order = np.lexsort((pool.row, -score))[:most]
-        candidates = [
+        return [
             Candidate(
                 self._ids[pool.row[at]],
                 float(score[at]),
@@ -180,11 +208,19 @@ class Audience:
                 bool(pool.exact[at]),
                 _why(pool, at),
             )
-            for at in order
+            for at in np.lexsort((pool.row, -score))
         ]
-        return Expansion(
-            company, title, item_ids, len(match.rows), self._ranked_by, note, candidates
-        )
+
+    def _of_posting(self, company: str | None, title: str) -> tuple[np.ndarray | None, str]:
+        """Return a query vector for a posting that nobody matches, and what to say about it."""
+        nobody = "nobody matches this posting exactly: "
+        if self._embedder is None:
+            return None, nobody + "it has no audience"
+        words = self._embedder.vocabulary
+        text = action_text(self.config.applied[0], company=company, title=title)
+        document = np.concatenate([*words.encode_batch([text]), np.array([words.sep], np.int32)])
+        note = nobody + "its audience is who is nearest to the vector of an application to it"
+        return self._embedder.embed([document]), note
 
     def _visible(self, match: Matches) -> Matches:
         return match.select(self.index.rows([self._ids[row] for row in match.rows]) >= 0)
@@ -199,63 +235,6 @@ class Audience:
             ts=np.full(len(pool.row), self._tables.as_of),
             neighbours=self.config.neighbours,
         )
-
-
-class _Names(NamedTuple):
-    """Postings by id, and the ids of each company's title and of each title."""
-
-    by_id: dict[str | None, tuple[str | None, str]]
-    by_entity: dict[str, list[str]]
-    by_title: dict[str, list[str]]
-
-    @classmethod
-    def of(cls, postings: pa.Table) -> Self:
-        names = cls({}, {}, {})
-        columns = (postings[name].to_pylist() for name in ("item_id", "company", "title"))
-        for item, company, title in zip(*columns, strict=True):
-            if title and item not in names.by_id:
-                names.by_id[item] = (company, title)
-                entity = entity_text(company=company, title=title)
-                names.by_entity.setdefault(entity, []).append(item)
-                names.by_title.setdefault(normalise(title), []).append(item)
-        return names
-
-    def find(self, posting: Posting) -> list[str]:
-        """Return the ids of all postings that are asked for."""
-        if isinstance(posting, str):
-            if posting not in self.by_id:
-                return []
-            company, title = self.by_id[posting]
-        else:
-            company, title = posting
-            if not company:
-                return self.by_title.get(normalise(title), [])
-        return self.by_entity.get(entity_text(company=company, title=title), [])
-
-
-class _Catalogue:
-    """The postings that there are, and those that members once applied to."""
-
-    def __init__(self, postings: pa.Table, applied: pa.Table):
-        self._now, self._once = _Names.of(postings), _Names.of(applied)
-
-    def find(self, posting: Posting) -> tuple[str | None, str, list[str]]:
-        """Return company, title and all item_ids of a posting."""
-        item_ids = self._now.find(posting)
-        if item_ids:
-            company, title = self._now.by_id[item_ids[0]]
-            anywhere = not isinstance(posting, str) and not posting[0]
-            return None if anywhere else company, title, item_ids
-        if isinstance(posting, str):
-            said = posting
-        else:
-            said = repr(posting[1]) + (f" at {posting[0]!r}" if posting[0] else "")
-        if self._once.find(posting):
-            raise AudienceError(
-                f"posting {said} was removed: members applied to it, but it is no longer in the "
-                "catalogue"
-            )
-        raise AudienceError(f"the catalogue has no posting {said}, and nobody ever applied to it")
 
 
 def _predictions(index: Neighbours, entities: pa.Table) -> Predictions:
@@ -277,7 +256,9 @@ def _why(pool: Pool, at: int) -> str:
         reasons.append("a search for this title is predicted")
     if pool.headline[at]:
         reasons.append("the headline is this title")
-    return ", ".join(reasons) or "similar to the members who match best"
+    if not reasons:
+        reasons.append("similar to the members who match best" if pool.anchors[at] else NEAR_TITLE)
+    return ", ".join(reasons)
 
 
 def _read_about(model: Path) -> dict:

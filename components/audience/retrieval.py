@@ -52,15 +52,26 @@ class Pool(NamedTuple):
         return Pool(*(column[wanted] for column in self))
 
 
-def retrieve(index: Neighbours, matches: Sequence[Matches], config: AudienceConfig) -> Pool:
-    """Find the candidates of each posting; one without exact matches has none.
+def retrieve(
+    index: Neighbours,
+    matches: Sequence[Matches],
+    config: AudienceConfig,
+    *,
+    unmatched: NDArray[np.float32] | None = None,
+) -> Pool:
+    """Find the candidates of each posting.
 
     Args:
         index: of members' activity vectors.
         matches: exact matches of each posting; their rows are the index's, of nobody removed.
         config: mechanism, anchors, feedback, neighbours and at_least.
+        unmatched: query vectors of the postings, float32[q, d], for those that nobody matches
+            exactly; these have no candidates when not given.
     """
     queries = _query_vectors(index, matches, config)
+    if unmatched is not None:
+        nobody = np.array([not len(match.rows) for match in matches])
+        queries[nobody] = unmatched[nobody]
     found = index.search(queries, min(config.neighbours, len(index)), at_least=config.at_least)
     return _merged(index, matches, queries, found)
 
@@ -136,10 +147,12 @@ def _merged(
     key = np.concatenate([near, exact[others]])
     further = _cosines(index, queries, named_posting[others], named.rows[others])
 
+    is_exact = np.isin(key, exact)
     order = np.argsort(exact)
-    at = order[np.searchsorted(exact, key, sorter=order).clip(max=len(exact) - 1)]
-    is_exact = exact[at] == key
-    evidence = [np.where(is_exact, values[at], 0).astype(values.dtype) for values in named[1:]]
+    at = order[np.searchsorted(exact, key[is_exact], sorter=order)]
+    evidence = [np.zeros(len(key), values.dtype) for values in named[1:]]
+    for column, values in zip(evidence, named[1:], strict=True):
+        column[is_exact] = values[at]
     posting, row = np.divmod(key, len(index))
     columns = [
         posting,

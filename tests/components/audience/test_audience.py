@@ -3,12 +3,23 @@
 import json
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.activity.config import JOBS, SplitConfig
 from components.audience.errors import AudienceError
+from components.encoder.config import EmbedConfig, EncoderConfig
+from components.encoder.embed import Embedder
+from components.encoder.model import Bert
+from components.encoder.weights import save_encoder
+from components.neighbours.build import build_from
+from components.neighbours.config import NeighboursConfig
 from components.neighbours.errors import NeighboursError
+from components.neighbours.index import Neighbours
+from components.text.config import TextConfig
+from components.text.vocabulary import Vocabulary, train_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +76,14 @@ def test_an_unknown_posting_is_refused_by_name(audience):
         audience.expand(("Moon Inc", "Astronaut"))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"), [({"neighbours": 0}, "neighbours"), ({"at_least": 2}, "at_least")]
+)
+def test_an_impossible_question_is_refused_by_name(audience, wanted, given, message):
+    with pytest.raises(AudienceError, match=message):
+        audience.expand(wanted[0], **given)
+
+
 def test_a_posting_removed_from_the_catalogue_is_said_to_be_gone(run, wanted, tmp_path):
     left = pq.read_table(run.model / "postings.parquet")
     left = left.filter(pa.compute.not_equal(left["item_id"], wanted[0]))
@@ -96,6 +115,60 @@ def test_a_posting_that_nobody_matches_says_so(run, tmp_path):
     assert answer.candidates == []
     assert answer.anchors == 0
     assert "nobody matches" in answer.note
+
+
+@pytest.fixture(scope="module")
+def embedder(run, tmp_path_factory):
+    """An encoder with random weights."""
+    home = tmp_path_factory.mktemp("encoder")
+    text, split = TextConfig(vocabulary_size=600), SplitConfig()
+    train_vocabulary(run.inputs.sessions, home / "vocabulary", text, JOBS, split=split, seed=1)
+    sizes = EncoderConfig(layers=1, hidden=16, heads=1, intermediate=32, max_tokens=64)
+    bert = Bert(sizes, Vocabulary.load(home / "vocabulary").size)
+    state = {f"bert.{name}": tensor for name, tensor in bert.state_dict().items()}
+    save_encoder(home / "encoder", state, sizes, home / "vocabulary", pooling="mean_last4")
+    return Embedder.load(home / "encoder", EmbedConfig(engine="torch"))
+
+
+def test_an_embedder_finds_who_is_near_a_posting_that_nobody_matches(run, embedder, tmp_path):
+    shutil.copytree(run.model, tmp_path / "model")
+    about = json.loads((run.model / "about.json").read_text()) | {"encoder": embedder.version}
+    (tmp_path / "model" / "about.json").write_text(json.dumps(about))
+    ids = Neighbours.open(run.index).member_ids
+    vectors = np.random.default_rng(1).normal(size=(len(ids), embedder.dimension))
+    build_from(
+        ids,
+        vectors.astype(np.float32),
+        embedder.version,
+        tmp_path / "index",
+        NeighboursConfig(),
+        seed=1,
+    )
+    (tmp_path / "postings").mkdir()
+    odd = pa.table({"item_id": ["odd"], "company": ["Moon Inc"], "title": ["Astronaut"]})
+    pq.write_table(odd, tmp_path / "postings" / "part-00000.parquet")
+    audience = run.open(
+        model=tmp_path / "model", index=tmp_path / "index", feed=tmp_path, embedder=embedder
+    )
+    answer = audience.expand("odd")
+    assert answer.anchors == 0
+    assert "nearest to the vector of an application" in answer.note
+    assert not any(candidate.exact for candidate in answer.candidates)
+    near = audience.index.search(
+        embedder.embed([document_of(embedder, "APPLY c_moon_inc astronaut")]), 60
+    )
+    nearest = set(pa.array(ids).take(pa.array(near.rows[0])).to_pylist())
+    assert {candidate.member_id for candidate in answer.candidates} <= nearest
+
+
+def test_an_embedder_of_another_version_is_refused_by_name(run, embedder):
+    with pytest.raises(AudienceError, match=f"encoder v1, not of {embedder.version}"):
+        run.open(embedder=embedder)
+
+
+def document_of(embedder, text):
+    words = embedder.vocabulary
+    return np.concatenate([*words.encode_batch([text]), np.array([words.sep], np.int32)])
 
 
 def test_members_removed_from_the_index_are_in_no_audience(run, wanted, tmp_path):

@@ -71,6 +71,18 @@ def test_a_posting_without_anchors_has_no_candidates(crowd):
     assert not len(retrieve(crowd.index, [match()], WIDE).row)
 
 
+def test_a_posting_without_anchors_goes_by_the_vector_that_is_given_for_it(crowd):
+    given = crowd.vectors[[5, 9]]
+    pool = retrieve(crowd.index, [match(0), match()], WIDE, unmatched=given)
+    rows, _ = exact_search(crowd, given[1])
+    assert pool.row[pool.posting == 1].tolist() == rows.tolist()
+    rows, _ = exact_search(crowd, crowd.vectors[0])
+    assert pool.row[pool.posting == 0].tolist() == rows.tolist()
+    alone = retrieve(crowd.index, [match()], WIDE, unmatched=given[:1])
+    assert len(alone.row) == 12
+    assert not alone.exact.any()
+
+
 def test_the_mean_of_nobody_is_zero(crowd):
     assert not mean_vectors(crowd.index, [np.zeros(0, np.int64)]).any()
 
