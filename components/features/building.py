@@ -26,6 +26,7 @@ from components.features.counting import (
     SPACES,
     member_totals,
     own_runs,
+    own_searches,
     pair_runs,
     past_texts,
     title_terms,
@@ -152,9 +153,13 @@ def _learn_queries(
     core_of = [reader.read(text).core for text in spelled]
     cores = sorted(set(core_of) - {""})
     number = {core: code for code, core in enumerate(cores, start=1)}
-    codes = pa.array([number.get(core) for core in core_of], pa.int64())
-    engine.register("query_code", pa.table({"query": raw["query"], "core": codes}))
     queries = sorted(text for text in set(trained) if text)
+    exact = {query: code for code, query in enumerate(queries)}
+    columns = {
+        "core": pa.array([number.get(core) for core in core_of], pa.int64()),
+        "exact": pa.array([exact.get(text) for text in spelled], pa.int64()),
+    }
+    engine.register("query_code", pa.table({"query": raw["query"], **columns}))
     texts = [*queries, *catalogue.title.texts[1:], *catalogue.company.texts[1:]]
     words = WordIds.learn(texts, minimum=config.minimum_word_count, most=config.vocabulary)
     counts = np.array([searches[text] for text in queries], np.int64)
@@ -201,6 +206,7 @@ def _write_counts(
         counts[space] = totals(engine, space, sizes[space])
         write(directory, f"all.{space}", counts[space])
         write(directory, f"own.{space}", own_runs(engine, space, len(vocabulary.member_ids)))
+    write(directory, "own.searches", own_searches(engine, len(vocabulary.member_ids)))
     write(directory, "shown_in_all", counts["posting"].sum(0))
     return counts
 

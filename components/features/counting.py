@@ -79,6 +79,18 @@ def own_runs(engine: "DuckDBPyConnection", space: str, members: int) -> Runs:
     )
 
 
+def own_searches(engine: "DuckDBPyConnection", members: int) -> Runs:
+    """Count each member's searches for each exact query of training members."""
+    table = engine.query(
+        """SELECT member, exact, count(*) AS searches, max(ts) AS last
+        FROM act JOIN query_code USING (query) WHERE kind = 'search' AND exact IS NOT NULL
+        GROUP BY member, exact ORDER BY member, exact"""
+    ).to_arrow_table()
+    searches = _integers(table, "searches").astype(np.float32)[:, None]
+    codes, last = _integers(table, "exact"), _integers(table, "last")
+    return Runs(_offsets(table, members), codes, searches, last)
+
+
 def title_terms(
     engine: "DuckDBPyConnection", terms: pa.Table, members: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:

@@ -74,7 +74,7 @@ def query_features(data: Counted, pairs: Pairs) -> Columns:
         "query_given": (row >= 0).astype(np.float64),
         "query_words": taken_rows(queries.length, row),
         "query_characters": taken_rows(queries.characters, row),
-        "query_log_searches": np.log1p(taken_rows(queries.searches, row)),
+        "query_log_searches": np.log1p(pairs.searches),
         "query_log_core_shown": np.log1p(core["shown"]),
         "query_open_rate": rates.opened,
         "query_apply_rate": rates.applied,

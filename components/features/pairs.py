@@ -27,6 +27,7 @@ class Pairs(NamedTuple):
         own: the member's counts, by space.
         last: int64[n] microseconds of the member's last action, by space; 0 for none.
         others: counts over all training members but this one, by space.
+        searches: float64[n], for exactly the query by those members.
         queries: the distinct queries.
     """
 
@@ -39,6 +40,7 @@ class Pairs(NamedTuple):
     own: dict[str, Counts]
     last: dict[str, Rows]
     others: dict[str, Counts]
+    searches: NDArray[np.float64]
     queries: Queries
 
 
@@ -55,6 +57,7 @@ class Counted:
         self.arrays, self.smoothing = arrays, smoothing
         self.base: Rates = base_rates(np.asarray(arrays["shown_in_all"]))
         self._own = {space: arrays.runs(f"own.{space}") for space in SPACES}
+        self._own_searches = arrays.runs("own.searches")
         self._totals = {space: arrays[f"all.{space}"] for space in SPACES}
         self._codes = {
             space: arrays[f"posting.{space}"]
@@ -79,7 +82,18 @@ class Counted:
             own[space], last[space] = _own(self._own[space], member, codes[space])
             total = Counts.of_rows(taken_rows(self._totals[space], codes[space]))
             others[space] = total.less(own[space], counted)
-        return Pairs(member, posting, query, ts, codes, counted, own, last, others, queries)
+        searches = self._searches(member, query, counted, queries)
+        return Pairs(
+            member, posting, query, ts, codes, counted, own, last, others, searches, queries
+        )
+
+    def _searches(
+        self, member: Rows, query: Rows, counted: NDArray[np.bool_], queries: Queries
+    ) -> NDArray[np.float64]:
+        exact = np.where(query >= 0, taken_rows(queries.exact, query), -1)
+        runs = self._own_searches
+        own, _ = gather_runs(runs.offsets, runs.codes, runs.values, member, exact)
+        return np.maximum(taken_rows(queries.searches, query) - own[:, 0] * counted, 0)
 
 
 def taken_rows(values: NDArray, rows: Rows) -> NDArray:

@@ -23,6 +23,7 @@ class Queries(NamedTuple):
         words, letters: sets of terms of the core.
         place, level: int64[q], codes of what it names, 0 for none.
         kind_of_work: bool[q].
+        exact: int64[q], row among the exact queries of training members, -1 for another.
         searches: float64[q], by training members with exactly this query.
         length, characters: float64[q].
         mean_idf, unknown: float64[q].
@@ -34,6 +35,7 @@ class Queries(NamedTuple):
     place: NDArray[np.int64]
     level: NDArray[np.int64]
     kind_of_work: NDArray[np.bool_]
+    exact: NDArray[np.int64]
     searches: NDArray[np.float64]
     length: NDArray[np.float64]
     characters: NDArray[np.float64]
@@ -70,7 +72,8 @@ class QueryReader:
             place=np.array([entry.place for entry in said], np.int64),
             level=np.array([entry.level for entry in said], np.int64),
             kind_of_work=np.array([entry.kind_of_work for entry in said], bool),
-            searches=self.searches(texts).astype(np.float64),
+            exact=(exact := self._exact(texts)),
+            searches=self._counts(exact).astype(np.float64),
             length=length,
             characters=np.array([len(text) for text in texts], np.float64),
             mean_idf=sums / np.maximum(distinct, 1),
@@ -79,5 +82,12 @@ class QueryReader:
 
     def searches(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return int64[q], how often training members searched for exactly this query."""
-        rows = self._queries.find([normalise(text) for text in texts])
-        return np.where(rows >= 0, self._searches[rows], 0) if len(self._searches) else rows * 0
+        return self._counts(self._exact(texts))
+
+    def _exact(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        return self._queries.find([normalise(text) for text in texts])
+
+    def _counts(self, exact: NDArray[np.int64]) -> NDArray[np.int64]:
+        if not len(self._searches):
+            return np.zeros(len(exact), np.int64)
+        return np.where(exact >= 0, self._searches[exact], 0)

@@ -178,6 +178,8 @@ def test_a_query_is_as_frequent_as_training_members_made_it(three, open_tables):
     assert features(tables, "cat", "j1", "nurse")["query_log_searches"] == pytest.approx(
         math.log(2)
     )
+    # The one search was ann's own.
+    assert features(tables, "ann", "j1", "nurse")["query_log_searches"] == 0
 
 
 def test_a_members_own_past_is_told_by_posting_company_and_title(three, open_tables):
