@@ -18,6 +18,12 @@ PROFILES = [("ann", "boston", "nurse", 7), ("bob", None, None, None)]
 DAY = 24 * HOUR
 
 
+# Pages: the query, and what became of the postings from the top.
+NURSE = ("nurse", {"j1": "APPLY", "j2": "", "j3": ""})
+WELDER = ("welder boston", {"j3": "VIEW", "j1": "DISMISS"})
+SUGGESTED = (None, {"j2": "SAVE", "j3": ""})
+
+
 def page(member, day, query, **outcomes):
     """What a member was shown on a day, from the top, and what became of it."""
     return {
@@ -38,7 +44,7 @@ class Feed:
         self.pages, self.splits = [], {}
         self.postings = [dict(zip(_POSTING, row, strict=True)) for row in POSTINGS]
         self.profiles = [dict(zip(_PROFILE, row, strict=True)) for row in PROFILES]
-        self.responses = []
+        self.responses, self.earlier_examples = [], []
         self.writes = 0
 
     def member(self, member, split, context, target=()):
@@ -72,7 +78,8 @@ class Feed:
             {"member_id": m, "split": split, "context_end": end, "target_end": self._days(m)}
             for m, (split, end) in self.splits.items()
         ]
-        pq.write_table(pa.Table.from_pylist(examples), home / "examples/examples.parquet")
+        table = pa.Table.from_pylist([*self.earlier_examples, *examples])
+        pq.write_table(table, home / "examples/examples.parquet")
         return home
 
     def _days(self, member):

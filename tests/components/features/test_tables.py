@@ -1,32 +1,18 @@
 """Feature tables: what is counted, what must not be, and what a pair's features are."""
 
 import math
+import shutil
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from components.activity.split import TEST, TRAIN, VALIDATION
+from components.activity.split import TRAIN
 from components.features import tables as tables_module
 from components.features.config import FeaturesConfig
 from components.features.errors import FeaturesError
 from components.features.specification import CATEGORICAL, CONTINUOUS, NEVER
 from components.features.tables import FeatureTables, build_tables, has_tables
-from tests.components.features.feed import DAY, MINUTE
-
-NURSE = ("nurse", {"j1": "APPLY", "j2": "", "j3": ""})
-WELDER = ("welder boston", {"j3": "VIEW", "j1": "DISMISS"})
-SUGGESTED = (None, {"j2": "SAVE", "j3": ""})
-
-
-@pytest.fixture
-def three(feed):
-    """Ann trains, bob is tested, cat validates; each has a context and a target."""
-    feed.member("ann", TRAIN, [NURSE, SUGGESTED], [WELDER])
-    feed.member("bob", TEST, [WELDER], [NURSE])
-    feed.member("cat", VALIDATION, [NURSE], [NURSE, SUGGESTED])
-    return feed
+from tests.components.features.feed import DAY, MINUTE, NURSE, Feed
 
 
 def features(tables, member, item, query=None, ts=10 * DAY):
@@ -55,97 +41,81 @@ def test_there_are_over_a_hundred_features_each_with_a_name_of_its_own():
     assert not [name for name in names if "position" in name]
 
 
-def test_every_listed_feature_is_computed_and_finite(three, open_tables):
-    tables = open_tables(three)
+def test_every_listed_feature_is_computed_and_finite(tables):
     assert np.isfinite(everything(tables)).all()
     assert tables.continuous == [feature.name for feature in CONTINUOUS]
 
 
-def test_codes_are_below_the_number_of_codes(three, open_tables):
-    tables = open_tables(three)
+def test_codes_are_below_the_number_of_codes(tables):
     codes = everything(tables)[:, len(CONTINUOUS) :]
     assert (codes >= 0).all()
     assert (codes < [size for _, size in tables.categorical]).all()
 
 
 @pytest.mark.parametrize("member", ["ann", "bob", "cat"])
-def test_what_a_member_does_after_the_cut_is_in_no_feature_at_all(three, open_tables, member):
-    before = everything(open_tables(three))
-    for page in three.pages:
-        if page["member_id"] == member and page["ts"] > three.splits[member][1] * DAY:
+def test_what_a_member_does_after_the_cut_is_in_no_feature_at_all(feed, tables, build, member):
+    for page in feed.pages:
+        if page["member_id"] == member and page["ts"] > feed.splits[member][1] * DAY:
             page["outcomes"] = ["DISMISS"] * len(page["outcomes"])
             page["item_ids"] = page["item_ids"][::-1]
             page["query"] = "another query" if page["query"] else None
-    np.testing.assert_array_equal(everything(open_tables(three)), before)
+    np.testing.assert_array_equal(everything(build(feed)), everything(tables))
 
 
 @pytest.mark.parametrize("member", ["bob", "cat"])
-def test_members_who_do_not_train_change_nothing_for_others(three, open_tables, member):
+def test_members_who_do_not_train_change_nothing_for_others(feed, tables, build, member):
     others = [name for name in ("ann", "bob", "cat", "nobody") if name != member]
-    before = everything(open_tables(three), others)
-    for page in three.pages:
+    for page in feed.pages:
         if page["member_id"] == member:
             page["outcomes"] = ["APPLY"] * len(page["outcomes"])
             page["query"] = "nurse"
-    np.testing.assert_array_equal(everything(open_tables(three), others), before)
+    np.testing.assert_array_equal(everything(build(feed), others), everything(tables, others))
 
 
-def test_a_training_members_context_counts_for_others(three, open_tables):
-    found = features(open_tables(three), "bob", "j1")
+def test_a_training_members_context_counts_for_others(tables):
+    found = features(tables, "bob", "j1")
     assert found["posting_log_shown"] == pytest.approx(math.log(2))
     assert found["posting_log_applied"] == pytest.approx(math.log(2))
 
 
-def test_a_rate_leaves_out_what_the_member_at_hand_did(three, open_tables):
-    three.member("dan", TRAIN, [(None, {"j1": "", "j2": "VIEW"})])
-    tables = open_tables(three)
+def test_a_rate_leaves_out_what_the_member_at_hand_did(feed, build):
+    feed.member("dan", TRAIN, [(None, {"j1": "", "j2": "VIEW"})])
+    tables = build(feed)
     assert features(tables, "ann", "j1")["posting_log_shown"] == pytest.approx(math.log(2))
     assert features(tables, "ann", "j1")["posting_log_applied"] == 0
     assert features(tables, "dan", "j1")["posting_log_applied"] == pytest.approx(math.log(2))
     assert features(tables, "bob", "j1")["posting_log_shown"] == pytest.approx(math.log(3))
 
 
-def test_rates_begin_at_the_rate_above_and_move_with_what_is_seen(three, open_tables):
-    rate = features(open_tables(three), "bob", "j1")["posting_apply_rate"]
+def test_rates_begin_at_the_rate_above_and_move_with_what_is_seen(tables):
+    rate = features(tables, "bob", "j1")["posting_apply_rate"]
     # Five places shown to ann, one applied for; then the title's one of one, then the posting's.
     base = (1 + 0.5) / (5 + 0.5 + 0.5)
     title = (1 + 2 * base) / (1 + 2)
     assert rate == pytest.approx((1 + 2 * title) / (1 + 2))
 
 
-def test_everything_counts_without_examples(three, open_tables):
-    tables = open_tables(three, cut=False)
+def test_everything_counts_without_examples(feed, build):
+    tables = build(feed, cut=False)
     found = features(tables, "nobody", "j1")
     assert found["posting_log_shown"] == pytest.approx(math.log(1 + 6))
     assert tables.as_of == 3 * DAY + 2 * MINUTE
 
 
-def test_a_page_shown_before_the_first_action_of_the_target_does_not_count(feed, open_tables):
+def test_a_page_shown_before_the_first_action_of_the_target_does_not_count(tmp_path, build):
+    feed = Feed(tmp_path / "source")
     feed.member("ann", TRAIN, [NURSE], [(None, {"j3": "APPLY"})])
-    found = features(open_tables(feed), "bob", "j3")
+    found = features(build(feed), "bob", "j3")
     assert found["posting_log_shown"] == pytest.approx(math.log(2))
 
 
-def test_of_several_examples_the_latest_cut_counts(three, open_tables):
-    once = everything(open_tables(three))
-    home = three.write()
-    path = home / "examples/examples.parquet"
-    table = pq.read_table(path)
-    earlier = pa.table({"member_id": ["ann"], "split": [0], "context_end": [1], "target_end": [2]})
-    pq.write_table(pa.concat_tables([earlier, table]), path)
-    target = home / "tables"
-    build_tables(
-        home / "feed",
-        home / "sessions",
-        target,
-        FeaturesConfig(smoothing=2, minimum_category_count=1, minimum_word_count=1),
-        examples=home / "examples",
-    )
-    np.testing.assert_array_equal(everything(FeatureTables.open(target)), once)
+def test_of_several_examples_the_latest_cut_counts(feed, tables, build):
+    earlier = {"member_id": "ann", "split": TRAIN, "context_end": 1, "target_end": 2}
+    feed.earlier_examples.append(earlier)
+    np.testing.assert_array_equal(everything(build(feed)), everything(tables))
 
 
-def test_query_and_posting_are_compared_word_by_word(three, open_tables):
-    tables = open_tables(three)
+def test_query_and_posting_are_compared_word_by_word(tables):
     found = features(tables, "nobody", "j1", "Senior nurse boston")
     assert found["title_is_query"] == found["place_agrees"] == found["level_agrees"] == 1
     assert found["title_covers_query"] == 1
@@ -159,21 +129,18 @@ def test_query_and_posting_are_compared_word_by_word(three, open_tables):
     assert found["title_shared"] == 0
 
 
-def test_an_abbreviation_shares_letters(three, open_tables):
-    tables = open_tables(three)
+def test_an_abbreviation_shares_letters(tables):
     near = features(tables, "nobody", "j1", "nursing")["title_letters_cover_query"]
     far = features(tables, "nobody", "j3", "nursing")["title_letters_cover_query"]
     assert near > far == 0
 
 
-def test_no_query_is_not_an_empty_query(three, open_tables):
-    tables = open_tables(three)
+def test_no_query_is_not_an_empty_query(tables):
     assert features(tables, "ann", "j1")["query_given"] == 0
     assert features(tables, "ann", "j1", "")["query_given"] == 1
 
 
-def test_a_query_is_as_frequent_as_training_members_made_it(three, open_tables):
-    tables = open_tables(three)
+def test_a_query_is_as_frequent_as_training_members_made_it(tables):
     assert tables.searches(["Nurse", "welder boston", "never"]).tolist() == [1, 0, 0]
     assert features(tables, "cat", "j1", "nurse")["query_log_searches"] == pytest.approx(
         math.log(2)
@@ -182,8 +149,7 @@ def test_a_query_is_as_frequent_as_training_members_made_it(three, open_tables):
     assert features(tables, "ann", "j1", "nurse")["query_log_searches"] == 0
 
 
-def test_a_members_own_past_is_told_by_posting_company_and_title(three, open_tables):
-    tables = open_tables(three)
+def test_a_members_own_past_is_told_by_posting_company_and_title(tables):
     found = features(tables, "ann", "j1", ts=3 * DAY)
     assert (
         found["own_log_applied"] == found["own_company_log_applied"] == pytest.approx(math.log(2))
@@ -196,11 +162,10 @@ def test_a_members_own_past_is_told_by_posting_company_and_title(three, open_tab
     assert other["own_log_shown"] == pytest.approx(math.log(3))
 
 
-def test_answers_given_before_the_cut_count_and_later_ones_do_not(three, open_tables):
-    silent = open_tables(three)
-    three.answer("ann", "j1", "confirmed_hire", applied=1, answered=2)
-    three.answer("bob", "j1", "interview", applied=2, answered=3)
-    tables = open_tables(three)
+def test_answers_given_before_the_cut_count_and_later_ones_do_not(feed, tables, build):
+    feed.answer("ann", "j1", "confirmed_hire", applied=1, answered=2)
+    feed.answer("bob", "j1", "interview", applied=2, answered=3)
+    silent, tables = tables, build(feed)
     found = features(tables, "ann", "j2")
     assert found["member_log_answers"] == pytest.approx(math.log(2))
     assert found["member_hire_rate"] > features(silent, "ann", "j2")["member_hire_rate"]
@@ -211,16 +176,14 @@ def test_answers_given_before_the_cut_count_and_later_ones_do_not(three, open_ta
     assert features(tables, "bob", "j2")["member_log_answers"] == 0
 
 
-def test_the_profile_is_compared_with_the_posting(three, open_tables):
-    tables = open_tables(three)
+def test_the_profile_is_compared_with_the_posting(tables):
     found = features(tables, "ann", "j1")
     assert (found["same_place"], found["headline_covered"], found["member_years"]) == (1, 1, 7)
     assert features(tables, "bob", "j1")["same_place"] == 0
     assert features(tables, "bob", "j1")["member_years"] == 0
 
 
-def test_what_is_unknown_is_neutral(three, open_tables):
-    tables = open_tables(three)
+def test_what_is_unknown_is_neutral(tables):
     known, unknown = features(tables, "bob", "j1"), features(tables, "nobody", "unheard of")
     assert unknown["member_known"] == unknown["posting_log_shown"] == unknown["own_log_shown"] == 0
     assert unknown["posting_title"] == unknown["member_place"] == unknown["query_core"] == 0
@@ -229,8 +192,7 @@ def test_what_is_unknown_is_neutral(three, open_tables):
     assert tables.member_rows(["nobody", "ann"]).tolist() == [-1, 0]
 
 
-def test_a_pair_has_the_same_features_alone_and_among_others(three, open_tables, monkeypatch):
-    tables = open_tables(three)
+def test_a_pair_has_the_same_features_alone_and_among_others(tables, monkeypatch):
     rows, items = np.tile([0, 1, 2, -1], 25), np.repeat([0, 1, 2, -1], 25)
     texts = ["nurse", "welder boston", "anything"]
     codes = np.resize([0, 1, 2, -1, 1], 100)
@@ -247,27 +209,27 @@ def test_a_pair_has_the_same_features_alone_and_among_others(three, open_tables,
             np.testing.assert_array_equal(alone.categorical[0], other.categorical[one])
 
 
-def test_two_builds_are_equal_to_the_last_bit(three, open_tables):
-    np.testing.assert_array_equal(everything(open_tables(three)), everything(open_tables(three)))
+def test_two_builds_are_equal_to_the_last_bit(feed, tables, build):
+    np.testing.assert_array_equal(everything(build(feed)), everything(tables))
 
 
 @pytest.mark.parametrize("column", ["company", "title", "industry", "place", "skills"])
-def test_postings_may_lack_a_column(three, open_tables, column):
-    three.postings = [{k: v for k, v in own.items() if k != column} for own in three.postings]
-    assert np.isfinite(everything(open_tables(three))).all()
+def test_postings_may_lack_a_column(feed, build, column):
+    feed.postings = [{k: v for k, v in own.items() if k != column} for own in feed.postings]
+    assert np.isfinite(everything(build(feed))).all()
 
 
-def test_there_may_be_no_profiles_and_no_postings(three, open_tables):
-    three.profiles, three.postings = [], []
-    tables = open_tables(three)
+def test_there_may_be_no_profiles_and_no_postings(feed, build):
+    feed.profiles, feed.postings = [], []
+    tables = build(feed)
     assert np.isfinite(everything(tables)).all()
     # What training members acted on before their cuts is all that is known of postings.
     assert tables.item_ids.to_pylist() == ["j1", "j2"]
 
 
-def test_a_feed_without_pages_shown_gives_an_empty_directory(three, tmp_path):
-    three.pages = []
-    home = three.write()
+def test_a_feed_without_pages_shown_gives_an_empty_directory(feed, tmp_path):
+    feed.pages = []
+    home = feed.write()
     build_tables(
         home / "feed", home / "sessions", tmp_path / "out", FeaturesConfig(), examples=None
     )
@@ -277,8 +239,8 @@ def test_a_feed_without_pages_shown_gives_an_empty_directory(three, tmp_path):
         FeatureTables.open(tmp_path / "out")
 
 
-def test_a_damaged_table_of_the_feed_is_named(three, tmp_path):
-    home = three.write()
+def test_a_damaged_table_of_the_feed_is_named(feed, tmp_path):
+    home = feed.write()
     damaged = home / "feed/postings/part-00000.parquet"
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(FeaturesError, match=r"postings/part-00000\.parquet"):
@@ -289,9 +251,8 @@ def test_a_damaged_table_of_the_feed_is_named(three, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["own.title.values.npy", "words.txt", "about.json"])
-def test_a_damaged_file_of_the_tables_is_named(three, open_tables, tmp_path, name):
-    open_tables(three)
-    path = tmp_path / "tables-1" / name
-    path.write_bytes(path.read_bytes()[:40])
+def test_a_damaged_file_of_the_tables_is_named(directory, tmp_path, name):
+    copy = shutil.copytree(directory, tmp_path / "copy")
+    (copy / name).write_bytes((directory / name).read_bytes()[:40])
     with pytest.raises(FeaturesError, match=name):
-        FeatureTables.open(tmp_path / "tables-1")
+        FeatureTables.open(copy)
