@@ -17,7 +17,7 @@ from components.neighbours import exact
 from components.neighbours.config import NeighboursConfig
 from components.neighbours.errors import NeighboursError
 from components.neighbours.heads import heads_of, principal_axes
-from components.neighbours.kernels import EVERYONE, offer_block, offer_ranges
+from components.neighbours.kernels import EVERYONE, Best, offer_block, offer_ranges
 
 QUERIES_WORTH_A_PRODUCT = 16
 """From this many queries on, heads of a cluster and of its visitors are multiplied as matrices."""
@@ -35,7 +35,7 @@ SHORTLIST_LEAST = 30
 TIE = 1e-6
 WORTH = 0.5
 """Effort that pays, as a share of the multiplications of comparing everything."""
-IN_FULL = 4
+IN_FULL = 12
 """What a multiplication costs where a candidate is compared in full, one at a time."""
 
 
@@ -85,7 +85,7 @@ class ClusterIndex:
     def candidates(
         self, queries: NDArray[np.float32], shown: NDArray[np.bool_], k: int, width: int | None
     ) -> NDArray[np.int64] | None:
-        """Return places worth comparing in full, in no order, -1 padded, int64[q, c].
+        """Return places worth comparing in full, -1 padded, int64[q, c].
 
         Args:
             queries: of unit length, [q, d].
@@ -139,11 +139,11 @@ class ClusterIndex:
         probes = min(probes, clusters)
         closeness = heads @ content.centres.T
         probed = np.argpartition(-closeness, probes - 1, axis=1)[:, :probes]
-        places, scores = exact.empty_heaps(len(queries), shortlist)
+        best = Best(len(queries), shortlist)
         if len(queries) < QUERIES_WORTH_A_PRODUCT:
             ranges = (content.offsets, content.heads, content.order)
-            offer_ranges(places, scores, heads, probed, *ranges, shown)
-            return places
+            offer_ranges(best, heads, probed, *ranges, shown)
+            return best.places()
         visitors = np.argsort(probed, axis=None, kind="stable") // probes
         visits = np.bincount(probed.ravel(), minlength=clusters)
         ends = np.cumsum(visits)
@@ -151,9 +151,9 @@ class ClusterIndex:
             rows = visitors[ends[cluster] - visits[cluster] : ends[cluster]]
             start, stop = content.offsets[cluster], content.offsets[cluster + 1]
             if stop > start:
-                product = heads[rows] @ content.heads[start:stop].T
-                offer_block(places, scores, rows, start, content.order, shown, product)
-        return places
+                product = np.matmul(heads[rows], content.heads[start:stop].T, dtype=np.float32)
+                offer_block(best, rows, start, content.order, shown, product)
+        return best.places()
 
     def _calibrate(
         self, units: NDArray[np.float32], wanted: float, random: np.random.Generator

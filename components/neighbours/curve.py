@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from components.neighbours.index import Found, Neighbours
 
 TIE = 1e-6
-LEAST_SECONDS = 0.2
+REPEATS = 3
 
 
 def curve(
@@ -52,8 +52,10 @@ def recall(found: Found, truth: Found) -> float:
 
 def _timed(index: Neighbours, queries, k: int, **effort: Any) -> tuple[Found, float]:
     index.search(queries[:32], k, **effort)  # compiles, and maps what it reads
-    start, searched = time.process_time(), 0
-    while time.process_time() - start < LEAST_SECONDS:
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.process_time()
         found = index.search(queries, k, **effort)
-        searched += len(queries)
-    return found, searched / (time.process_time() - start)
+        seconds.append(time.process_time() - start)
+    # The fastest: others on the machine only ever slow a search down.
+    return found, len(queries) / max(min(seconds), 1e-9)

@@ -4,20 +4,12 @@ A product's last bits depend on how its rows were blocked, so it only chooses ca
 similarities are then computed one by one, always in the same order.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
-from components.neighbours.kernels import IN_PLACE, offer_block, similarities
+from components.neighbours.kernels import pack_similarities, unpack
+from components.neighbours.threads import hold_faiss
 
-QUERIES_AT_ONCE = 512
-VECTORS_AT_ONCE = 1024
 SPARE = 16
 """Candidates beyond k, so that rounding cannot decide between those that tie."""
 
@@ -38,14 +30,21 @@ def search(
         queries: of unit length, [q, d].
         k: per query.
     """
-    places, scores = empty_heaps(len(queries), min(k + SPARE, max(len(vectors), 1)))
-    for first in range(0, len(queries), QUERIES_AT_ONCE):
-        rows = np.arange(first, min(first + QUERIES_AT_ONCE, len(queries)))
-        some = queries[rows]
-        for start in range(0, len(vectors), VECTORS_AT_ONCE):
-            product = some @ vectors[start : start + VECTORS_AT_ONCE].T
-            offer_block(places, scores, rows, start, IN_PLACE, shown, product)
-    return best_of(vectors, queries, places, k)
+    import faiss
+
+    wanted = k + SPARE
+    while True:
+        wanted = min(wanted, len(vectors))
+        candidates = np.full((len(queries), wanted), -1, np.int64)
+        if candidates.size:
+            with hold_faiss():
+                candidates = faiss.knn(queries, vectors, wanted, faiss.METRIC_INNER_PRODUCT)[1]
+        if len(shown):
+            candidates = np.where(shown[candidates], candidates, -1)
+        enough = min(k, len(vectors))
+        if wanted == len(vectors) or np.all((candidates >= 0).sum(axis=1) >= enough):
+            return best_of(vectors, queries, candidates, k)
+        wanted *= 2  # so many of the nearest are hidden
 
 
 def best_of(
@@ -62,45 +61,14 @@ def best_of(
         candidates: places, -1 for none, int64[q, c].
         k: per query.
     """
-    similarity = np.empty(candidates.shape, np.float32)
-    similarities(vectors, queries, candidates, similarity)
-    order = np.lexsort((candidates, -similarity), axis=-1)[:, :k]
-    missing = ((0, 0), (0, k - order.shape[1]))
-    places = np.take_along_axis(candidates, order, axis=1)
-    best = np.where(places >= 0, np.take_along_axis(similarity, order, axis=1), np.float32(0))
-    return np.pad(places, missing, constant_values=-1), np.pad(best, missing)
+    keys = np.empty(candidates.shape, np.int64)
+    pack_similarities(vectors, queries, candidates, keys)
+    return first_of(keys, k)
 
 
-def empty_heaps(rows: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return places -1 and scores -inf for `offer_block`, [rows, size] each."""
-    return np.full((rows, size), -1, np.int64), np.full((rows, size), -np.inf, np.float32)
-
-
-@contextmanager
-def hold_blas() -> Iterator[None]:
-    """Keep BLAS to the calling thread: shards and blocks of queries are what runs in parallel.
-
-    Searches overlap: the first holds it, the last lets it go.
-    """
-    global _holders, _held
-    with _HOLDING:
-        if _holders == 0:
-            _held = _pools().limit(limits=1, user_api="blas")
-        _holders += 1
-    try:
-        yield
-    finally:
-        with _HOLDING:
-            _holders -= 1
-            if _holders == 0:
-                _held.restore_original_limits()
-
-
-_HOLDING = threading.Lock()
-_holders = 0
-_held: Any = None
-
-
-@cache
-def _pools() -> ThreadpoolController:
-    return ThreadpoolController()
+def first_of(keys: NDArray[np.int64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return places and similarities of the k first in each row of keys, as `search` does."""
+    keys.sort(axis=1)
+    places, similarity = unpack(keys[:, :k])
+    missing = ((0, 0), (0, k - places.shape[1]))
+    return np.pad(places, missing, constant_values=-1), np.pad(similarity, missing)

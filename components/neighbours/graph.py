@@ -1,7 +1,5 @@
 """A faiss HNSW graph over a shard: the paper's index."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 from components.neighbours.config import NeighboursConfig
 from components.neighbours.errors import NeighboursError
 from components.neighbours.heads import heads_of, principal_axes
+from components.neighbours.threads import hold_faiss
 
 INSERTED_AT_ONCE = 16_384
 SHORTLIST, SHORTLIST_LEAST = 2, 30
@@ -45,7 +44,7 @@ class HnswIndex:
         size = units.shape[1] if axes is None else axes.shape[1]
         graph: Any = faiss.IndexHNSWFlat(size, config.hnsw_links, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction = config.hnsw_build_width
-        with _one_thread():
+        with hold_faiss():
             for start in range(0, len(units), INSERTED_AT_ONCE):
                 block = np.ascontiguousarray(units[start : start + INSERTED_AT_ONCE])
                 graph.add(block if axes is None else heads_of(block, axes))
@@ -71,7 +70,7 @@ class HnswIndex:
         selector = module.IDSelectorBitmap(bits) if len(shown) else None
         parameters = module.SearchParametersHNSW(efSearch=width, sel=selector)
         compared = np.ascontiguousarray(queries if self._axes is None else queries @ self._axes)
-        with _one_thread():
+        with hold_faiss():
             return self._graph.search(compared, wanted, params=parameters)[1]
 
     @property
@@ -105,15 +104,3 @@ class HnswIndex:
             return cls(mapped, np.load(axes) if axes.exists() else None, settings["width"])
         except (OSError, ValueError, EOFError, RuntimeError) as error:
             raise NeighboursError(f"{graph}: damaged: {error}") from error
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)

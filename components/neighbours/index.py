@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from components.neighbours import removal
 from components.neighbours.errors import NeighboursError
-from components.neighbours.exact import hold_blas
-from components.neighbours.kernels import EVERYONE
+from components.neighbours.exact import first_of
+from components.neighbours.kernels import EVERYONE, pack
 from components.neighbours.manifest import MEMBERS, ROWS, Manifest
 from components.neighbours.shard import Shard
+from components.neighbours.threads import hold_blas
 from components.neighbours.unit import unit_rows
 
 QUERIES_AT_ONCE = 1024
@@ -232,9 +233,6 @@ def _merge(found: list[Found], k: int) -> Found:
     if len(found) == 1:
         return found[0]
     rows = np.concatenate([part.rows for part in found], axis=1)
-    similarity = np.concatenate([part.similarity for part in found], axis=1)
-    similarity[rows < 0] = -np.inf
-    order = np.lexsort((rows, -similarity), axis=-1)[:, :k]
-    return Found(
-        np.take_along_axis(rows, order, axis=1), np.take_along_axis(similarity, order, axis=1)
-    )
+    keys = np.empty(rows.shape, np.int64)
+    pack(rows, np.concatenate([part.similarity for part in found], axis=1), keys)
+    return Found(*first_of(keys, k))

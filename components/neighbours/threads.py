@@ -1,0 +1,54 @@
+"""One thread per piece of work: shards and blocks of queries are what runs in parallel."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+
+@contextmanager
+def hold_blas() -> Iterator[None]:
+    """Keep BLAS to the calling thread.
+
+    Searches overlap: the first holds it, the last lets it go.
+    """
+    global _holders, _held
+    with _HOLDING:
+        if _holders == 0:
+            _held = _pools().limit(limits=1, user_api="blas")
+        _holders += 1
+    try:
+        yield
+    finally:
+        with _HOLDING:
+            _holders -= 1
+            if _holders == 0:
+                _held.restore_original_limits()
+
+
+@contextmanager
+def hold_faiss() -> Iterator[None]:
+    """Keep what the calling thread asks of faiss to this thread."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+_HOLDING = threading.Lock()
+_holders = 0
+_held: Any = None
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    import faiss  # noqa: F401  brings a BLAS of its own, which has to be there to be found
+
+    return ThreadpoolController()
