@@ -18,6 +18,7 @@ from components.files import whole_file
 from components.ranking.errors import RankingError
 
 FILE = "checkpoint.npz"
+ARRAYS = ("weights", "average", "best")
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Progress(NamedTuple):
         log: entries so far.
         losses: of the steps since the last entry.
         weights: of the model and its optimiser.
+        average: running average of the model's weights; none where there is no averaging.
         best: weights of the model where validation was best; none before the first evaluation.
         best_entry: log entry of that moment.
     """
@@ -38,6 +40,7 @@ class Progress(NamedTuple):
     log: list[dict]
     losses: list[float]
     weights: list[NDArray]
+    average: list[NDArray]
     best: list[NDArray]
     best_entry: dict
 
@@ -56,9 +59,13 @@ def save(directory: Path, progress: Progress, of: str) -> None:
     Raises:
         RankingError: it cannot be written; the one before is kept.
     """
-    about = progress._replace(weights=[], best=[])._asdict() | {"identity": of}
-    arrays = {f"weights_{number}": array for number, array in enumerate(progress.weights)}
-    arrays |= {f"best_{number}": array for number, array in enumerate(progress.best)}
+    about = {"identity": of}
+    arrays: dict[str, NDArray] = {}
+    for name, value in progress._asdict().items():
+        if name in ARRAYS:
+            arrays |= {f"{name}_{number}": array for number, array in enumerate(value)}
+        else:
+            about[name] = value
     try:
         with whole_file(directory / FILE) as aside, aside.open("wb") as out:
             np.savez(out, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
@@ -84,8 +91,7 @@ def restore(directory: Path, of: str) -> Progress | None:
             if about.pop("identity") != of:
                 logger.warning("checkpoint=%s is of other data or settings, starting over", path)
                 return None
-            about["weights"] = _numbered(content, "weights")
-            about["best"] = _numbered(content, "best")
+            about |= {name: _numbered(content, name) for name in ARRAYS}
         progress = Progress(**about)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RankingError(

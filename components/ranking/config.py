@@ -56,6 +56,9 @@ class RankerConfig(Config):
         batch_norm_momentum: of the averages that batch normalisation ranks with.
         learning_rate: of Adagrad.
         weight_decay: share of each weight matrix that is taken away in a step, per learning rate.
+        averaging: share of the running average of the weights that every fifth step keeps; it is
+            then the average that is evaluated and kept, which few noisy lists ask for. 0 keeps the
+            weights of one step.
         batch: lists in a step, over all workers.
         list_size: documents of a training list that are learnt from, from the top.
         steps: at most.
@@ -82,6 +85,7 @@ class RankerConfig(Config):
     batch_norm_momentum: float = Field(default=0.99, ge=0, lt=1)
     learning_rate: float = Field(default=0.1, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    averaging: float = Field(default=0.0, ge=0, lt=1)
     batch: int = Field(default=64, ge=1)
     list_size: int = Field(default=25, ge=2)
     steps: int = Field(default=360_000, ge=1)

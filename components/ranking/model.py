@@ -64,7 +64,8 @@ class DeepAndWide(tf.Module):
             self._tower = Tower(config, sizes.vector, vectors, random)
             width += self._tower.width
             if config.meeting == "product":
-                self._project = Linear(document, self._tower.width, random)
+                offered = 2 * config.word_dimension + config.wide_units
+                self._project = Linear(offered, self._tower.width, random)
                 width += self._tower.width
         self._fusion = Stack(width, config.fusion_units, *drop, random)
         self._score = Linear(self._fusion.width, 1, random)
@@ -94,7 +95,7 @@ class DeepAndWide(tf.Module):
             member = tf.gather(self._tower(d.vector, d.has_vector, noises), d.owner)
             parts.append(member)
             if self._project is not None:
-                parts.append(member * self._project(tf.concat([deep, wide], 1)))
+                parts.append(member * self._project(tf.concat([*texts[1:], wide], 1)))
         return self._score(self._fusion(tf.concat(parts, 1), noises))[:, 0]
 
 

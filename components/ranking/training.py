@@ -27,6 +27,7 @@ from components.ranking.model import DeepAndWide, batch_specs, document_specs
 
 ABOUT, LOG, SAVED_MODEL = "ranker.json", "log.jsonl", "saved_model"
 LISTS_AT_ONCE = 256
+AVERAGE_EVERY = 5  # steps; reading the weights is not free
 
 logger = logging.getLogger(__name__)
 
@@ -173,18 +174,22 @@ class Trainer:
         state = checkpoint.restore(checkpoints, of) if checkpoints else None
         if state is not None:
             self._assign(state.weights)
-        step, log, losses, _, best, best_entry = state or Progress(0, [], [], [], [], {})
+        state = state or Progress(0, [], [], [], [], [], {})
+        step, log, losses, _, average, best, best_entry = state
         done = step == config.steps or _is_out_of_patience(step, best_entry, config)
         with progress("ranker", total=config.steps, done=step) as bar, stop_signal() as stop:
             for loss in self.steps(step) if not done else ():
                 losses.append(loss)
                 step += 1
+                if config.averaging and step % AVERAGE_EVERY == 0:
+                    average = _averaged(average, _values(self._model.variables), config.averaging)
                 if step % config.evaluate_every == 0 or step == config.steps:
-                    entry = self._evaluate(step, losses)
+                    weights = average or _values(self._model.variables)
+                    entry = self._evaluate(step, losses, weights)
                     losses = []
                     log.append(entry)
                     if not best or entry.get("ndcg", 0) > best_entry.get("ndcg", -1):
-                        best, best_entry = _values(self._model.variables), entry
+                        best, best_entry = weights, entry
                     bar.advance(0, **{k: v for k, v in entry.items() if k != "step"})
                 bar.advance()
                 done = step == config.steps or _is_out_of_patience(step, best_entry, config)
@@ -192,7 +197,8 @@ class Trainer:
                 # Weights that several processes hold are read by all of them at once or by none.
                 alone = config.strategy != "multi_worker"
                 if checkpoints and (due or (stop.signal and alone)):
-                    held = Progress(step, log, losses, self.weights(), best, best_entry)
+                    now = self.weights()
+                    held = Progress(step, log, losses, now, average, best, best_entry)
                     if self.is_chief:
                         checkpoint.save(checkpoints, held, of)
                 if stop.signal:
@@ -200,7 +206,7 @@ class Trainer:
                     raise SystemExit(128 + stop.signal)
                 if done:
                     break
-        return Progress(step, log, [], [], best, best_entry)
+        return Progress(step, log, [], [], [], best, best_entry)
 
     def steps(self, first: int) -> Iterator[float]:
         """Take one step after the other, from `first` to the last; yield each one's loss.
@@ -280,11 +286,11 @@ class Trainer:
         self._optimiser.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
-    def _evaluate(self, step: int, losses: list[float]) -> dict:
+    def _evaluate(self, step: int, losses: list[float], weights: list[NDArray]) -> dict:
         entry: dict[str, float] = {"step": step, "loss": float(np.mean(losses))}
         if not len(self._data.validation):
             return entry
-        self.at(_values(self._model.variables))
+        self.at(weights)
         ndcg = tfr.keras.metrics.NDCGMetric(topn=self._config.topn)
         loss = 0.0
         for numbers in in_turn(self._data.validation, batch=LISTS_AT_ONCE):
@@ -343,6 +349,12 @@ def _start_words(
     rows = np.array([known.words.get(word, -1) for word in words])
     vectors[rows >= 0] = known.unit[rows[rows >= 0]]
     return vectors
+
+
+def _averaged(average: list[NDArray], weights: list[NDArray], kept: float) -> list[NDArray]:
+    if not average:
+        return weights
+    return [kept * old + (1 - kept) * new for old, new in zip(average, weights, strict=True)]
 
 
 def _values(variables: Any) -> list[NDArray]:

@@ -31,6 +31,7 @@ TINY = {
     "tower_units": (16, 16),
     "fusion_units": (16,),
     "batch_norm_momentum": 0.9,
+    "averaging": 0.5,
     "batch": 16,
     "steps": 60,
     "evaluate_every": 20,

@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_says_what_to_change(train):
 
 
 def test_damaged_checkpoints_are_named(tmp_path):
-    kept = checkpoint.Progress(3, [], [1.0], [np.ones(2)], [], {})
+    kept = checkpoint.Progress(3, [], [1.0], [np.ones(2)], [], [], {})
     checkpoint.save(tmp_path, kept, "this run")
     assert checkpoint.restore(tmp_path, "this run")._replace(weights=[]) == kept._replace(
         weights=[]
