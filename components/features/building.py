@@ -19,6 +19,7 @@ from components.features.catalogue import (
     distinct_places,
     read_columns,
 )
+from components.features.categories import Categories, core_searches, translate
 from components.features.config import FeaturesConfig
 from components.features.counting import (
     COUNTS,
@@ -62,7 +63,6 @@ class Vocabulary(NamedTuple):
         queries: exact normalised queries of training members.
         searches: int64, by training members, beside them.
         cores: cores of every member's queries; 0 is "".
-        words: ids of words.
     """
 
     member_ids: list[str]
@@ -70,23 +70,33 @@ class Vocabulary(NamedTuple):
     queries: list[str]
     searches: NDArray[np.int64]
     cores: list[str]
-    words: WordIds
 
 
 class Built(NamedTuple):
     """What the directory's description needs to know."""
 
     catalogue: Catalogue
-    profiles: Profiles
     vocabulary: Vocabulary
-    sizes: dict[str, int]
+    words: WordIds
+    categories: Categories
     as_of: int
 
 
+class Known(NamedTuple):
+    """What a model was trained to understand: ids of words, and categories."""
+
+    words: WordIds
+    categories: Categories
+
+
 def build_arrays(
-    engine: "DuckDBPyConnection", sources: Sources, directory: Path, config: FeaturesConfig
+    engine: "DuckDBPyConnection",
+    sources: Sources,
+    directory: Path,
+    config: FeaturesConfig,
+    known: Known | None,
 ) -> Built:
-    """Count everything and write it, array by array."""
+    """Count everything and write it, array by array; words and categories are learnt or `known`."""
     profile_rows = read_columns(sources.feed / "profiles", FEED_COLUMNS["profiles"])
     postings = read_columns(sources.feed / "postings", FEED_COLUMNS["postings"])
     load_cuts(engine, sources.sessions, sources.impressions, profile_rows, sources.examples)
@@ -99,7 +109,7 @@ def build_arrays(
     ids = engine.query("SELECT member_id FROM member ORDER BY member").to_arrow_table()
     member_ids = ids["member_id"].to_pylist()
     profiles = build_profiles(profile_rows, member_ids, places)
-    vocabulary = _learn_queries(engine, catalogue, member_ids, places, config)
+    vocabulary = _learn_queries(engine, member_ids, places)
     _register_codes(engine, catalogue)
     answers = read_columns(sources.feed / "responses", FEED_COLUMNS["responses"])
     load_events(engine, answers)
@@ -108,11 +118,17 @@ def build_arrays(
     base = base_rates(counts["posting"].sum(0))
     _write_members(engine, directory, profiles, base, config)
     _write_past(engine, directory, catalogue, base, config, len(member_ids))
-    sizes = _write_categories(directory, catalogue, profiles, vocabulary, counts, config)
+    if known is None:
+        minimum = config.minimum_category_count
+        known = Known(
+            _learn_words(catalogue, vocabulary.queries, config),
+            _learn_categories(directory, catalogue, profiles, vocabulary, counts, minimum),
+        )
+    _write_categories(directory, catalogue, profiles, vocabulary, known.categories)
     latest = engine.query(
         "SELECT max(ts) AS ts FROM (SELECT ts FROM act UNION ALL SELECT ts FROM page)"
     ).to_arrow_table()
-    return Built(catalogue, profiles, vocabulary, sizes, latest["ts"][0].as_py() or 0)
+    return Built(catalogue, vocabulary, *known, latest["ts"][0].as_py() or 0)
 
 
 def _postings_acted_on(engine: "DuckDBPyConnection") -> pa.Table:
@@ -127,12 +143,13 @@ def _postings_acted_on(engine: "DuckDBPyConnection") -> pa.Table:
     return table
 
 
+def _learn_words(catalogue: Catalogue, queries: list[str], config: FeaturesConfig) -> WordIds:
+    texts = [*queries, *catalogue.title.texts[1:], *catalogue.company.texts[1:]]
+    return WordIds.learn(texts, minimum=config.minimum_word_count, most=config.vocabulary)
+
+
 def _learn_queries(
-    engine: "DuckDBPyConnection",
-    catalogue: Catalogue,
-    member_ids: list[str],
-    places: list[str],
-    config: FeaturesConfig,
+    engine: "DuckDBPyConnection", member_ids: list[str], places: list[str]
 ) -> Vocabulary:
     raw = engine.query(
         """SELECT query, sum(searches)::BIGINT AS searches, bool_or(counted) AS counted FROM (
@@ -160,10 +177,8 @@ def _learn_queries(
         "exact": pa.array([exact.get(text) for text in spelled], pa.int64()),
     }
     engine.register("query_code", pa.table({"query": raw["query"], **columns}))
-    texts = [*queries, *catalogue.title.texts[1:], *catalogue.company.texts[1:]]
-    words = WordIds.learn(texts, minimum=config.minimum_word_count, most=config.vocabulary)
     counts = np.array([searches[text] for text in queries], np.int64)
-    return Vocabulary(member_ids, places, queries, counts, ["", *cores], words)
+    return Vocabulary(member_ids, places, queries, counts, ["", *cores])
 
 
 def _register_codes(engine: "DuckDBPyConnection", catalogue: Catalogue) -> None:
@@ -318,53 +333,34 @@ def _write_categories(
     catalogue: Catalogue,
     profiles: Profiles,
     vocabulary: Vocabulary,
+    categories: Categories,
+) -> None:
+    places = vocabulary.places
+    write(directory, "category.posting", categories.of_postings(catalogue, places))
+    write(directory, "category.member", categories.of_members(profiles, places))
+    write(directory, "category.core", translate(vocabulary.cores, categories.core))
+    write(directory, "category.place", translate(places, categories.place))
+
+
+def _learn_categories(
+    directory: Path,
+    catalogue: Catalogue,
+    profiles: Profiles,
+    vocabulary: Vocabulary,
     counts: dict[str, NDArray[np.float64]],
-    config: FeaturesConfig,
-) -> dict[str, int]:
-    """Write the category of each posting, member and core; return how many codes there are."""
-    shown = COUNTS.index("shown")
-    minimum = config.minimum_category_count
-
-    def frequent(times: NDArray) -> NDArray[np.int32]:
-        kept = (times >= minimum) & (np.arange(len(times)) > 0)
-        return np.where(kept, np.cumsum(kept), 0).astype(np.int32)
-
-    searches = np.zeros(len(vocabulary.cores))
-    reader = PhraseReader(vocabulary.places[1:])
-    number = {core: code for code, core in enumerate(vocabulary.cores)}
-    for query, times in zip(vocabulary.queries, vocabulary.searches.tolist(), strict=True):
-        searches[number.get(reader.read(query).core, 0)] += times
+    minimum: int,
+) -> Categories:
+    cores, headlines = vocabulary.cores, profiles.headline
     counted = np.load(directory / "member.counted.npy")
-    headlines = np.bincount(
-        profiles.headline.codes[counted], minlength=len(profiles.headline.texts)
+    having = np.bincount(headlines.codes[counted], minlength=len(headlines.texts))
+    searches = core_searches(cores, vocabulary.places, vocabulary.queries, vocabulary.searches)
+    shown = COUNTS.index("shown")
+    return Categories.learn(
+        catalogue,
+        vocabulary.places,
+        companies=counts["company"][:, shown],
+        titles=counts["title"][:, shown],
+        cores=(cores, searches),
+        headlines=(headlines.texts, having),
+        minimum=minimum,
     )
-    by_posting = {
-        "posting_industry": catalogue.industry.codes,
-        "posting_place": catalogue.place,
-        "posting_level": catalogue.level,
-        "posting_skill": catalogue.first_skill.codes,
-        "posting_company": frequent(counts["company"][:, shown])[catalogue.company.codes],
-        "posting_title": frequent(counts["title"][:, shown])[catalogue.title.codes],
-    }
-    core = frequent(searches)
-    headline = frequent(headlines)
-    write(directory, "category.posting", np.stack(list(by_posting.values()), 1).astype(np.int32))
-    write(directory, "category.core", core)
-    write(
-        directory,
-        "category.member",
-        np.stack([profiles.place, headline[profiles.headline.codes]], 1).astype(np.int32),
-    )
-    places = len(vocabulary.places)
-    return {
-        **{name: int(codes.max(initial=0)) + 1 for name, codes in by_posting.items()},
-        "posting_place": places,
-        "posting_level": len(LEVELS),
-        "query_place": places,
-        "query_level": len(LEVELS),
-        "query_core": int(core.max(initial=0)) + 1,
-        "member_place": places,
-        "member_headline": int(headline.max(initial=0)) + 1,
-        "hour": 25,
-        "weekday": 8,
-    }

@@ -16,18 +16,21 @@ def build_features(
 ):
     """Count behaviour into feature tables: as of each member's cut, and as of the last event.
 
-    Both are empty when the feed has no pages shown.
+    The latter have the words and categories of the former, so that a model reads both. Both are
+    empty when the feed has no pages shown.
     """
     from pathlib import Path
 
     from components.features.config import FeaturesConfig
     from components.features.tables import build_tables
 
-    for target, cuts in ((asof, Path(examples.path)), (now, None)):
+    trained, served = Path(asof.path), Path(now.path)
+    for target, cuts, like in ((trained, Path(examples.path), None), (served, None, trained)):
         build_tables(
             Path(feed.path),
             Path(sessions.path),
-            Path(target.path),
+            target,
             FeaturesConfig(**config),
             examples=cuts,
+            like=like,
         )

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from components.activity.engine import open_engine
 from components.features.arrays import Arrays
 from components.features.behaviour import impression_files
-from components.features.building import Built, Sources, build_arrays
+from components.features.building import Built, Known, Sources, build_arrays
+from components.features.categories import Categories
 from components.features.config import FeaturesConfig
 from components.features.errors import FeaturesError
 from components.features.groups import GROUPS
@@ -38,7 +39,13 @@ QueryColumn = Sequence[str | None] | tuple[Sequence[str], NDArray[np.integer]]
 
 
 def build_tables(
-    feed: Path, sessions: Path, target: Path, config: FeaturesConfig, *, examples: Path | None
+    feed: Path,
+    sessions: Path,
+    target: Path,
+    config: FeaturesConfig,
+    *,
+    examples: Path | None,
+    like: Path | None = None,
 ) -> None:
     """Count behaviour into feature tables, all or nothing; see `behaviour` for what is counted.
 
@@ -53,6 +60,8 @@ def build_tables(
         examples: directory written by `build_examples`: each member's rows count before the cut of
             his latest example only, and rates are those of training members. None: everything
             counts.
+        like: tables that a model was trained on, whose ids of words and codes of categories these
+            are to have, so that the model can read them.
 
     Raises:
         FeaturesError: a table of the feed is damaged; names the file.
@@ -67,7 +76,7 @@ def build_tables(
             return
         with open_engine() as engine:
             sources = Sources(feed, sessions, impressions, cuts)
-            built = build_arrays(engine, sources, directory, config)
+            built = build_arrays(engine, sources, directory, config, _known(like))
         _write_about(directory, built, config)
     logger.info(
         "features postings=%d members=%d queries=%d",
@@ -216,7 +225,7 @@ class FeatureTables:
         queries, arrays = pairs.queries, self._arrays
         of_query = np.stack(
             [
-                taken_rows(queries.place, pairs.query),
+                taken_rows(arrays["category.place"][queries.place], pairs.query),
                 taken_rows(queries.level, pairs.query),
                 taken_rows(arrays["category.core"], pairs.codes["core"]),
             ],
@@ -256,9 +265,17 @@ def _coded(queries: QueryColumn) -> tuple[list[str], NDArray[np.int64]]:
     return list(number), np.array(codes, np.int64)
 
 
+def _known(like: Path | None) -> Known | None:
+    if like is None:
+        return None
+    categories = Categories(**_read_about(like)["categories"])
+    return Known(WordIds.open(like / WORDS), categories)
+
+
 def _write_about(directory: Path, built: Built, config: FeaturesConfig) -> None:
     catalogue, vocabulary = built.catalogue, built.vocabulary
-    vocabulary.words.save(directory / WORDS)
+    built.words.save(directory / WORDS)
+    sizes = built.categories.sizes()
     postings = {
         "item_id": pa.array(catalogue.item_ids, pa.string()),
         "title": pa.array(catalogue.shown_title, pa.string()),
@@ -276,11 +293,12 @@ def _write_about(directory: Path, built: Built, config: FeaturesConfig) -> None:
         )
     about = {
         "continuous": CONTINUOUS_NAMES,
-        "categorical": [(name, built.sizes[name]) for name in CATEGORICAL_NAMES],
+        "categorical": [(name, sizes[name]) for name in CATEGORICAL_NAMES],
+        "categories": built.categories._asdict(),
         "as_of": built.as_of,
         "config": config.model_dump(),
         "places": vocabulary.places,
-        "words": len(vocabulary.words),
+        "words": len(built.words),
     }
     (directory / ABOUT).write_text(json.dumps(about))
 

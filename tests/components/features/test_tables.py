@@ -256,3 +256,26 @@ def test_a_damaged_file_of_the_tables_is_named(directory, tmp_path, name):
     (copy / name).write_bytes((directory / name).read_bytes()[:40])
     with pytest.raises(FeaturesError, match=name):
         FeatureTables.open(copy)
+
+
+def test_tables_for_serving_have_the_words_and_codes_of_those_a_model_was_trained_on(
+    feed, directory, tables, tmp_path
+):
+    """A model that learnt what a code means finds it meaning the same, whatever came since."""
+    feed.postings.append({"item_id": "j0", "company": "Aaa", "title": "Actor", "place": "aachen"})
+    feed.member("abe", TRAIN, [("actor", {"j0": "APPLY"})])
+    home = feed.write()
+    now = tmp_path / "now"
+    build_tables(
+        home / "feed", home / "sessions", now, FeaturesConfig(), examples=None, like=directory
+    )
+    served = FeatureTables.open(now)
+    assert served.categorical == tables.categorical
+    assert served.words.words == tables.words.words
+    codes = [name for name, _ in tables.categorical]
+    for query in ("nurse", "welder denver"):
+        before, after = (features(own, "ann", "j1", query) for own in (tables, served))
+        assert [before[name] for name in codes] == [after[name] for name in codes]
+    assert features(served, "abe", "j0", "actor aachen")["posting_title"] == 0
+    assert features(served, "abe", "j0", "actor aachen")["query_place"] == 0
+    assert features(served, "abe", "j0", "actor aachen")["place_agrees"] == 1
