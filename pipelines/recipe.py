@@ -19,14 +19,19 @@ from components.activity.config import (
     SplitConfig,
     Vertical,
 )
+from components.audience.config import AudienceConfig
 from components.baselines.config import FastTextConfig
 from components.config import Config
 from components.encoder.config import EmbedConfig, EncoderConfig, FinetuneConfig, PretrainConfig
 from components.errors import IntentError
 from components.evaluation.config import EvaluationConfig
 from components.extreme.config import SliceConfig
+from components.features.config import FeaturesConfig
+from components.hires.config import HiresConfig
 from components.labels.config import ExamplesConfig
 from components.marketplace.config import MarketplaceConfig
+from components.neighbours.config import NeighboursConfig
+from components.ranking.config import ListsConfig, RankerConfig, TreesConfig
 from components.text.config import TextConfig
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -60,6 +65,13 @@ class Recipe(Config):
         embed: activity vectors.
         fasttext: word vectors of the baseline.
         slice: extreme classification.
+        features: what rankers read of members, queries and postings.
+        lists: which pages rankers learn from.
+        ranker: the deep and wide ranker.
+        trees: its peer, LambdaMART.
+        hires: P(confirmed hire | application).
+        neighbours: search for similar members.
+        audience: whom a posting's notification goes to.
         evaluation: what is measured.
     """
 
@@ -78,6 +90,13 @@ class Recipe(Config):
     embed: EmbedConfig = EmbedConfig()
     fasttext: FastTextConfig = FastTextConfig()
     slice: SliceConfig = SliceConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    lists: ListsConfig = ListsConfig()
+    ranker: RankerConfig = RankerConfig()
+    trees: TreesConfig = TreesConfig()
+    hires: HiresConfig = HiresConfig()
+    neighbours: NeighboursConfig = NeighboursConfig()
+    audience: AudienceConfig = AudienceConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")

@@ -24,6 +24,13 @@ def resolve_recipe(recipe: str, overrides: dict) -> NamedTuple(  # type: ignore[
     embed=dict,
     fasttext=dict,
     slice=dict,
+    features=dict,
+    lists=dict,
+    ranker=dict,
+    trees=dict,
+    hires=dict,
+    neighbours=dict,
+    audience=dict,
     evaluation=dict,
 ):
     """Check the recipe and give each later step its section."""

@@ -1,4 +1,4 @@
-"""The training pipeline: from actions to vectors, suggestions and a report on how good they are."""
+"""The training pipeline: from actions to vectors, what they are used for, and how good that is."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +6,21 @@ from typing import Any
 from kfp import dsl
 
 from components.activity.component import cut_sessions, describe_sessions, ingest
+from components.audience.component import train_audience
 from components.baselines.component import learn_words, pool_words
 from components.encoder.component import embed, embed_everyone, finetune_encoder, pretrain_encoder
-from components.evaluation.component import draw_report, evaluate_methods
+from components.evaluation.component import (
+    draw_report,
+    evaluate_methods,
+    measure_rankers,
+    measure_search,
+)
 from components.extreme.component import rank_entities, train_slices
+from components.features.component import build_features
+from components.hires.component import train_hires
 from components.labels.component import cut_examples
+from components.neighbours.component import index_neighbours
+from components.ranking.component import build_ranking_lists, train_rank_trees, train_ranker
 from components.text.component import learn_vocabulary, tokenise
 from pipelines.resolve import resolve_recipe
 
@@ -37,13 +47,118 @@ def _step(name: str, task: dsl.PipelineTask, *, retries: int = 0) -> Mapping[str
     return task.outputs
 
 
+def _uses(
+    sections: Any,
+    feed: Any,
+    sessions: Any,
+    examples: Any,
+    *,
+    words: Any,
+    vectors: Any,
+    slices: Any,
+    everyone: Any,
+    checkpoints: Any,
+) -> dict[str, Any]:
+    """Add the steps that put vectors and entities to use; return what the report shows of them."""
+    seed = sections["seed"]
+    counted = _step(
+        "features",
+        build_features(
+            feed=feed, sessions=sessions, examples=examples, config=sections["features"]
+        ),
+        retries=RETRIES,
+    )
+    lists = _step(
+        "ranking-lists",
+        build_ranking_lists(
+            feed=feed,
+            features=counted["asof"],
+            sessions=sessions,
+            examples=examples,
+            config=sections["lists"],
+            seed=seed,
+        ),
+        retries=RETRIES,
+    )["lists"]
+    trees = _step(
+        "rank-trees",
+        train_rank_trees(lists=lists, config=sections["trees"], seed=seed),
+        retries=RETRIES,
+    )["trees"]
+    rankers = {
+        variant: _step(
+            name,
+            train_ranker(
+                lists=lists,
+                vectors=vectors,
+                words=words,
+                config=sections["ranker"],
+                variant=variant,
+                seed=seed,
+                checkpoints=checkpoints,
+            ),
+            retries=RETRIES,
+        )["ranker"]
+        for name, variant in (("rank-base", "base"), ("rank-vector", "tower"))
+    }
+    ranking = _step(
+        "measure-ranking",
+        measure_rankers(
+            lists=lists,
+            vectors=vectors,
+            trees=trees,
+            **rankers,
+            config=sections["evaluation"],
+            seed=seed,
+        ),
+        retries=RETRIES,
+    )["measured"]
+    hires = _step(
+        "hires",
+        train_hires(
+            feed=feed,
+            sessions=sessions,
+            features=counted["asof"],
+            examples=examples,
+            config=sections["hires"],
+            seed=seed,
+        ),
+        retries=RETRIES,
+    )["hires"]
+    index = _step(
+        "neighbours",
+        index_neighbours(vectors=everyone, config=sections["neighbours"], seed=seed),
+        retries=RETRIES,
+    )["index"]
+    neighbours = _step(
+        "measure-neighbours",
+        measure_search(index=index, config=sections["neighbours"], seed=seed),
+        retries=RETRIES,
+    )["measured"]
+    audience = _step(
+        "audience",
+        train_audience(
+            feed=feed,
+            sessions=sessions,
+            examples=examples,
+            vectors=vectors,
+            slices=slices,
+            features=counted["asof"],
+            config=sections["audience"],
+            seed=seed,
+        ),
+        retries=RETRIES,
+    )["audience"]
+    return {"ranking": ranking, "neighbours": neighbours, "audience": audience, "hires": hires}
+
+
 @dsl.pipeline(name="intent-training")
 def training(
     recipe: str = "quickstart",
     overrides: dict = {"seed": "1"},  # noqa: B006 - kfp reads the default, nothing changes it
     checkpoints: str = "/checkpoints",
 ):
-    """From member actions to activity vectors, suggested searches and a report.
+    """From member actions to activity vectors, their uses and a report.
 
     1. resolve: check the recipe and give each later step its section.
     2. ingest: read the source's actions, or generate a marketplace; what is known about its members
@@ -60,9 +175,20 @@ def training(
     12. slice-fasttext, slice-pretrained, slice-finetuned: train a Slice on each kind of vector.
     13. vectors: give every member's whole trail its activity vector.
     14. entities: rank every member's predicted entities.
-    15. evaluate: measure every method on members that no model has seen; the only reader of the
-        truth.
-    16. report: draw the tables and plots.
+    15. features: count what rankers read of members, queries and postings, as of each member's cut
+        and as of now. A source that tells not what it showed has no rankers: this step's output and
+        those of the uses after it are empty then.
+    16. ranking-lists: make a list of each search page shown after a member's cut.
+    17. rank-trees, rank-base, rank-vector: train rankers on them: trees, and deep and wide without
+        and with the vector's tower.
+    18. measure-ranking: measure the rankers on the searches of test members.
+    19. hires: learn how likely an application ends in a confirmed hire.
+    20. neighbours: index every member's vector.
+    21. measure-neighbours: measure recall and speed of the search for similar members.
+    22. audience: learn and measure whom a posting's notification goes to.
+    23. evaluate: measure every method of suggestion on members that no model has seen; the only
+        reader of the truth.
+    24. report: draw the tables and plots.
 
     Args:
         recipe: the name of a recipe, or its YAML text.
@@ -185,6 +311,17 @@ def training(
         ),
         retries=RETRIES,
     )
+    uses = _uses(
+        sections,
+        ingested["feed"],
+        sessions,
+        examples,
+        words=words["words"],
+        vectors=ranked["finetuned_vectors"],
+        slices=ranked["finetuned_slices"],
+        everyone=everyone,
+        checkpoints=checkpoints,
+    )
     measured = _step(
         "evaluate",
         evaluate_methods(
@@ -205,6 +342,7 @@ def training(
         draw_report(
             name=sections["name"],
             measured=measured,
+            **uses,
             sessions=sessions,
             described=described,
             pretrained=pretrained,

@@ -54,9 +54,62 @@ def evaluate_methods(
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def measure_rankers(
+    lists: dsl.Input[dsl.Dataset],
+    vectors: dsl.Input[dsl.Dataset],
+    trees: dsl.Input[dsl.Model],
+    base: dsl.Input[dsl.Model],
+    tower: dsl.Input[dsl.Model],
+    config: dict,
+    seed: int,
+    measured: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Measure every ranker on the searches of test members."""
+    from pathlib import Path
+
+    from components.evaluation.config import EvaluationConfig
+    from components.evaluation.ranking import TOWER, measure_trained
+
+    tables = measure_trained(
+        Path(lists.path),
+        Path(vectors.path),
+        trees=Path(trees.path),
+        base=Path(base.path),
+        tower=Path(tower.path),
+        target=Path(measured.path),
+        config=EvaluationConfig(**config),
+        seed=seed,
+    )
+    for row in tables.get("ranking_differences", []):
+        if row["method"] == TOWER:
+            metrics.log_metric(f"{row['figure']} over {row['against']}", row["difference"])
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def measure_search(
+    index: dsl.Input[dsl.Artifact],
+    config: dict,
+    seed: int,
+    measured: dsl.Output[dsl.Artifact],
+):
+    """Measure recall and speed of the search for similar members."""
+    from pathlib import Path
+
+    from components.evaluation.neighbours import measure_neighbours
+    from components.neighbours.config import NeighboursConfig
+
+    measure_neighbours(Path(index.path), Path(measured.path), NeighboursConfig(**config), seed=seed)
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def draw_report(
     name: str,
     measured: dsl.Input[dsl.Artifact],
+    ranking: dsl.Input[dsl.Artifact],
+    neighbours: dsl.Input[dsl.Artifact],
+    audience: dsl.Input[dsl.Model],
+    hires: dsl.Input[dsl.Model],
     sessions: dsl.Input[dsl.Dataset],
     described: dsl.Input[dsl.Artifact],
     pretrained: dsl.Input[dsl.Model],
@@ -72,6 +125,7 @@ def draw_report(
     from pathlib import Path
 
     from components.evaluation.config import EvaluationConfig
+    from components.evaluation.uses import uses_of
     from components.evaluation.whole_run import markdown, report_run
 
     tables = report_run(
@@ -80,6 +134,12 @@ def draw_report(
         measured=Path(measured.path),
         sessions=Path(sessions.path),
         described=Path(described.path),
+        uses=uses_of(
+            ranking=Path(ranking.path),
+            neighbours=Path(neighbours.path),
+            audience=Path(audience.path),
+            hires=Path(hires.path),
+        ),
         logs={
             "Pre-training": Path(pretrained.path, "log.jsonl"),
             "Fine-tuning": Path(finetuned.path, "log.jsonl"),

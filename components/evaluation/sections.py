@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from components.audience.measure import ACTIVE, RANDOM
+from components.audience.measure import ACTIVE, CHANCE, EXACT, EXPANDED, RANDOM, RERANKED
 from components.evaluation import use_plots
 from components.evaluation.ranking import AS_SHOWN, FIGURES, TOWER
 from components.evaluation.tables import plain, share
@@ -11,8 +11,15 @@ from components.evaluation.tables import plain, share
 Row = Mapping[str, Any]
 Tables = Mapping[str, Sequence[Row]]
 
-COMPARED = {"recall": "recall", "precision": "precision", "liquidity": "members reached"}
+COMPARED = {"recall": "recall", "precision": "precision", "liquidity_batch": "members reached"}
 """Measures of an audience whose differences are shown."""
+AUDIENCE_PAIRS = {
+    *((method, EXACT) for method in (*EXPANDED.values(), RERANKED)),
+    (EXPANDED["mean"], RANDOM),
+    (EXPANDED["mean"], EXPANDED["feedback"]),
+    (RERANKED, CHANCE),
+}
+"""Audiences that are compared, of those that were measured."""
 
 
 class Table(NamedTuple):
@@ -122,29 +129,36 @@ def _ranking(tables: Tables) -> Section:
 
 def _audience(tables: Tables) -> Section:
     rows, curve = tables["audience"], tables["audience_curve"]
-    differences = [row for row in tables["audience_differences"] if row["measure"] in COMPARED]
+    differences = [
+        row
+        for row in tables["audience_differences"]
+        if row["measure"] in COMPARED and (row["method"], row["against"]) in AUDIENCE_PAIRS
+    ]
     return Section(
         "Audience expansion",
         "Whom a posting's notification would go to, for postings that test members applied to "
         "after their vectors were taken; right are those who applied to a posting with its title. "
         "Whoever names more members finds more of them, so beside the neighbours stand as many "
-        "random and as many of the most active members. Intervals of 95% over postings.",
+        "random and as many of the most active members. Members reached are those named by any "
+        "of a night's postings, and of all of them. Intervals of 95% over postings.",
         [
             Table(
                 "Audiences of the same postings",
-                ["", "recall", "precision", "F1", "members reached", "median audience"],
+                ["", "recall", "precision", "F1", "members reached", "of all", "median audience"],
                 [
                     [
                         row["method"],
                         interval(row, "recall"),
                         share(row["precision"]),
                         share(row["f1"]),
+                        plain(round(row["liquidity_batch"])),
                         plain(row["liquidity"]),
                         plain(row["per_posting"]),
                     ]
                     for row in rows
                 ],
-                floors=[row["method"] for row in rows if row["method"] in (ACTIVE, RANDOM)],
+                ours=(RERANKED,),
+                floors=(ACTIVE, RANDOM, CHANCE),
             ),
             Table(
                 "Differences on the same postings",
@@ -199,15 +213,51 @@ def _neighbours(tables: Tables) -> Section:
     )
 
 
+def _hires(tables: Tables) -> Section:
+    rows, bins = tables["hires"], tables["hires_reliability"]
+    row = rows[0]
+    figures = [
+        ("AUC", interval(row, "auc"), ".500"),
+        ("log loss", interval(row, "log_loss"), share(row["log_loss_of_base_rate"])),
+        ("Brier score", interval(row, "brier"), share(row["brier_of_base_rate"])),
+        ("calibration error", interval(row, "ece"), ""),
+        ("the same if every probability were right", share(row["ece_by_chance"]), ""),
+        ("hired, predicted", share(row["predicted"]), ""),
+        ("hired, observed", share(row["hired"]), ""),
+    ]
+    return Section(
+        "Predicted confirmed hires",
+        f"How likely an application ends in a confirmed hire, for {row['applications']:,} "
+        "applications of test members that recruiters had time to answer. Experiments read its "
+        "sum beside applications. Intervals of 95% over members.",
+        [
+            Table(
+                "Calibrated model and base rate",
+                ["", "model", "base rate"],
+                [list(cells) for cells in figures],
+            )
+        ],
+        [
+            Figure(
+                lambda: use_plots.reliability(bins),
+                "Observed rate against predicted probability, bins of equal numbers, with 95% "
+                "intervals of the observed rate.",
+            )
+        ],
+        ("hires", "hires_reliability"),
+    )
+
+
 _SECTIONS: dict[str, Callable[[Tables], Section]] = {
     "ranking": _ranking,
     "audience": _audience,
     "neighbours": _neighbours,
+    "hires": _hires,
 }
 
 
 def _difference(row: Row) -> str:
-    if row["measure"] != "liquidity":
+    if row["measure"] != "liquidity_batch":
         return interval(row, "difference", "low", "high")
     value, *bounds = (f"{row[key]:+,.0f}" for key in ("difference", "low", "high"))
     return f"{value} [{', '.join(bounds)}]".replace("-", "−")

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.audience.training import MEASURED as AUDIENCE
 from components.evaluation.errors import EvaluationError
 from components.evaluation.neighbours import MEASURED as NEIGHBOURS
 from components.evaluation.ranking import MEASURED as RANKING
+from components.hires.training import MEASURED as HIRES
 
-AUDIENCE, HIRES = "measured.json", "pch.json"
+_AUDIENCE = {"rows": "audience", "differences": "audience_differences", "curve": "audience_curve"}
 
 
 def uses_of(*, ranking: Path, neighbours: Path, audience: Path, hires: Path) -> dict[str, Any]:
@@ -26,17 +28,12 @@ def uses_of(*, ranking: Path, neighbours: Path, audience: Path, hires: Path) -> 
     Raises:
         EvaluationError: a file is damaged; names it.
     """
-    found = _read(audience / AUDIENCE)
-    hired = _read(hires / HIRES)
+    expanded = _read(audience / AUDIENCE)
     return {
         **_read(ranking / RANKING),
         **_read(neighbours / NEIGHBOURS),
-        **{
-            f"audience_{name}" if name != "rows" else "audience": rows
-            for name, rows in found.items()
-            if isinstance(rows, list)
-        },
-        **hired,
+        **{_AUDIENCE[name]: rows for name, rows in expanded.items() if name in _AUDIENCE},
+        **_read(hires / HIRES),
     }
 
 

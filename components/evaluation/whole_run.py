@@ -118,6 +118,7 @@ def report_run(
     measured: Path,
     sessions: Path,
     described: Path,
+    uses: Mapping[str, list[dict]],
     logs: Mapping[str, Path],
     shown: int,
     seed: int,
@@ -130,6 +131,7 @@ def report_run(
         measured: what `measure_run` wrote.
         sessions: the sessions directory.
         described: what `describe_sessions` wrote.
+        uses: rows by table, of the uses of vectors and entities.
         logs: title to training log.
         shown: suggestions that repeats and grades were taken over.
         seed: of the map.
@@ -146,6 +148,7 @@ def report_run(
         "sessions": about["rows"],
         "differences": result["differences"],
         "frequency": result["frequency"],
+        **uses,
     }
     with whole_directory(target) as directory:
         write_report(
