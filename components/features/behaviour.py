@@ -5,6 +5,7 @@ rows count before it only. Rates over all members are counted on the rows of tra
 again before their cuts, so that no outcome which a model is trained or measured on is in a feature.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,14 +62,18 @@ def impression_files(feed: Path) -> list[Path]:
     """
     files = sorted((feed / "impressions").glob("*.parquet"))
     for file in files:
-        try:
-            names = set(pq.read_schema(file).names)
-        except (OSError, pa.ArrowException) as error:
-            raise FeaturesError(f"{file}: cannot be read as Parquet: {error}") from error
-        for field in IMPRESSIONS_SCHEMA:
-            if field.name not in names:
-                raise FeaturesError(f"{file}: column {field.name} is missing")
+        _check_columns(file, IMPRESSIONS_SCHEMA.names)
     return files
+
+
+def _check_columns(file: Path, wanted: Sequence[str]) -> None:
+    try:
+        names = set(pq.read_schema(file).names)
+    except (OSError, pa.ArrowException) as error:
+        raise FeaturesError(f"{file}: missing or damaged: {error}") from error
+    for name in wanted:
+        if name not in names:
+            raise FeaturesError(f"{file}: column {name} is missing")
 
 
 def load_cuts(
@@ -86,6 +91,10 @@ def load_cuts(
         impressions: files of the pages shown.
         profiles: whose members have rows too.
         examples: `examples.parquet`; without it nothing is cut and every member is counted.
+
+    Raises:
+        FeaturesError: `examples` is damaged or lacks a column; names both.
+        ActivityError: a session part is; names both.
     """
     parts = session_parts(sessions)
     for part in parts:
@@ -99,6 +108,7 @@ def load_cuts(
     if examples is None:
         engine.execute("CREATE TABLE example (member_id VARCHAR, split INT, context_end BIGINT)")
     else:
+        _check_columns(examples, ("member_id", "split", "context_end"))
         engine.execute(
             """CREATE TABLE example AS
             SELECT member_id, any_value(split) AS split, max(context_end) AS context_end

@@ -113,7 +113,7 @@ def build_arrays(
     _register_codes(engine, catalogue)
     answers = read_columns(sources.feed / "responses", FEED_COLUMNS["responses"])
     load_events(engine, answers)
-    counts = _write_counts(engine, directory, catalogue, vocabulary, config)
+    counts = _write_counts(engine, directory, catalogue, vocabulary)
     _write_texts(directory, catalogue, profiles, vocabulary)
     base = base_rates(counts["posting"].sum(0))
     _write_members(engine, directory, profiles, base, config)
@@ -206,7 +206,6 @@ def _write_counts(
     directory: Path,
     catalogue: Catalogue,
     vocabulary: Vocabulary,
-    config: FeaturesConfig,
 ) -> dict[str, NDArray[np.float64]]:
     offsets, titles = pair_runs(engine, len(vocabulary.cores))
     write(directory, "pair.offsets", offsets)
@@ -248,12 +247,8 @@ def _write_texts(
     write(directory, "query_index", TextIndex.of(vocabulary.queries))
     write(directory, "query_searches", vocabulary.searches)
     write(directory, "core_index", TextIndex.of(vocabulary.cores[1:]))
-    for space, (codes, size) in _spaces(catalogue).items():
+    for space, (codes, _) in _spaces(catalogue).items():
         write(directory, f"posting.{space}", codes)
-        if space in ("title", "company"):
-            alike = np.bincount(codes, minlength=size)
-            alike[0] = 0
-            write(directory, f"{space}.postings", alike)
     write(directory, "posting.skills", catalogue.skills.codes.astype(np.int64))
     write(directory, "posting.facts", _posting_facts(catalogue))
 

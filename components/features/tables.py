@@ -64,13 +64,11 @@ def build_tables(
             are to have, so that the model can read them.
 
     Raises:
-        FeaturesError: a table of the feed is damaged; names the file.
+        FeaturesError: a table of the feed, examples or tables `like` are damaged; names the file.
         ActivityError: a session part is damaged; names the file.
     """
     impressions = impression_files(feed)
     cuts = None if examples is None else examples / "examples.parquet"
-    if cuts is not None and not cuts.is_file():
-        raise FeaturesError(f"{cuts}: missing")
     with whole_directory(target) as directory:
         if not impressions:
             return

@@ -219,6 +219,14 @@ def test_postings_may_lack_a_column(feed, build, column):
     assert np.isfinite(everything(build(feed))).all()
 
 
+@pytest.mark.parametrize("column", ["place", "headline", "years"])
+def test_profiles_may_lack_a_column(feed, build, column):
+    feed.profiles = [{k: v for k, v in own.items() if k != column} for own in feed.profiles]
+    tables = build(feed)
+    assert np.isfinite(everything(tables)).all()
+    assert features(tables, "ann", "j1")["member_has_profile"] == 1
+
+
 def test_there_may_be_no_profiles_and_no_postings(feed, build):
     feed.profiles, feed.postings = [], []
     tables = build(feed)
@@ -239,13 +247,24 @@ def test_a_feed_without_pages_shown_gives_an_empty_directory(feed, tmp_path):
         FeatureTables.open(tmp_path / "out")
 
 
-def test_a_damaged_table_of_the_feed_is_named(feed, tmp_path):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "feed/postings/part-00000.parquet",
+        "feed/impressions/part-00000.parquet",
+        "examples/examples.parquet",
+    ],
+)
+def test_a_damaged_input_is_named(feed, tmp_path, name):
     home = feed.write()
-    damaged = home / "feed/postings/part-00000.parquet"
-    damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(FeaturesError, match=r"postings/part-00000\.parquet"):
+    (home / name).write_bytes((home / name).read_bytes()[:100])
+    with pytest.raises(FeaturesError, match=name):
         build_tables(
-            home / "feed", home / "sessions", tmp_path / "out", FeaturesConfig(), examples=None
+            home / "feed",
+            home / "sessions",
+            tmp_path / "out",
+            FeaturesConfig(),
+            examples=home / "examples",
         )
     assert not (tmp_path / "out").exists()
 
