@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 after an error that the user can mend, 130 when interrupted.
     """
     options = _parser().parse_args(arguments)
+    # TensorFlow tells the terminal which processor it found, unless asked not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         options.do(options)
     except IntentError as error:

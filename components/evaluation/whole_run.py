@@ -5,7 +5,7 @@ which members are coloured on the map. `report_run` draws from what it wrote.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from components.evaluation.evaluate import METHODS, OURS, evaluate
 from components.evaluation.grading import truth_grader
 from components.evaluation.predictors import Predictor, linear_predictor, slice_predictor
 from components.evaluation.report import Suggestion, Trail, VectorMap, write_report
+from components.evaluation.sections import sections
 from components.extreme.training_sets import load_slices
 from components.files import whole_directory
 from components.labels.examples import SPLITS, Examples
@@ -169,16 +170,24 @@ def report_run(
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """Write precision and coverage as a Markdown table, for a pipeline's page."""
+    """Write the report's tables in Markdown, for a pipeline's page."""
     columns = ("p@1", "p@3", "p@5", "coverage")
-    lines = [
-        f"| {' | '.join(('data set', 'method', *columns))} |",
-        f"| --- | --- |{' ---: |' * len(columns)}",
+    suggested = [
+        [row["dataset"], row["method"], *(f"{row[column]:.3f}" for column in columns)]
+        for row in report["tables"]["query_recommendation"]
     ]
-    for row in report["tables"]["query_recommendation"]:
-        cells = " | ".join(f"{row[column]:.3f}" for column in columns)
-        lines.append(f"| {row['dataset']} | {row['method']} | {cells} |")
-    return "\n".join(lines) + "\n"
+    parts = [_markdown_table(["data set", "method", *columns], suggested)]
+    for section in sections(report["tables"]):
+        parts.append(f"## {section.title}\n\n{section.text}\n")
+        for table in section.tables:
+            parts.append(f"### {table.caption}\n")
+            parts.append(_markdown_table(table.head, table.rows))
+    return "\n".join(parts)
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def _slices(directory: Path, vectors: NDArray[np.float32]) -> dict[str, Predictor]:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from components.evaluation.report import print_report, write_report
 from components.evaluation.sections import interval, percent, sections
+from components.evaluation.whole_run import markdown
 
 FIGURES = {
     f"{figure}{bound}": value
@@ -110,6 +111,11 @@ def test_page_and_terminal_show_the_same_cells(tmp_path):
         assert cell in shown
     assert "3,200 searches" in page
     assert "ranking_frequency" not in shown
+
+
+def test_the_pipeline_s_page_shows_the_same_cells_as_markdown():
+    shown = markdown({"tables": {"query_recommendation": [], **RANKING}})
+    assert "| TF-Ranking + vector | .610 [.600, .620] |" in shown
 
 
 def test_an_audience_shows_whom_it_reaches_and_what_neighbours_add():
