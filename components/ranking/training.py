@@ -172,41 +172,52 @@ class Trainer:
         """Train to the end, from a checkpoint of the identity `of` where there is one."""
         config = self._config
         state = checkpoint.restore(checkpoints, of) if checkpoints else None
-        if state is not None:
+        if state is None:
+            state = Progress(0, [], [], [], [], [], {})
+        else:
             self._assign(state.weights)
-        state = state or Progress(0, [], [], [], [], [], {})
-        step, log, losses, _, average, best, best_entry = state
-        done = step == config.steps or _is_out_of_patience(step, best_entry, config)
-        with progress("ranker", total=config.steps, done=step) as bar, stop_signal() as stop:
-            for loss in self.steps(step) if not done else ():
-                losses.append(loss)
-                step += 1
-                if config.averaging and step % AVERAGE_EVERY == 0:
-                    average = _averaged(average, _values(self._model.variables), config.averaging)
-                if step % config.evaluate_every == 0 or step == config.steps:
-                    weights = average or _values(self._model.variables)
-                    entry = self._evaluate(step, losses, weights)
-                    losses = []
-                    log.append(entry)
-                    if not best or entry.get("ndcg", 0) > best_entry.get("ndcg", -1):
-                        best, best_entry = weights, entry
-                    bar.advance(0, **{k: v for k, v in entry.items() if k != "step"})
-                bar.advance()
-                done = step == config.steps or _is_out_of_patience(step, best_entry, config)
-                due = step % config.checkpoint_every == 0 and not done
+        losses = iter(()) if self._is_over(state) else self.steps(state.step)
+        with progress("ranker", total=config.steps, done=state.step) as bar, stop_signal() as stop:
+            for loss in losses:
+                state = self._after_step(state, loss)
+                figures = state.log[-1] if state.log else {}
+                bar.advance(loss=loss, **{k: figures[k] for k in figures if k == "ndcg"})
+                over = self._is_over(state)
+                due = state.step % config.checkpoint_every == 0 and not over
                 # Weights that several processes hold are read by all of them at once or by none.
-                alone = config.strategy != "multi_worker"
-                if checkpoints and (due or (stop.signal and alone)):
-                    now = self.weights()
-                    held = Progress(step, log, losses, now, average, best, best_entry)
+                if checkpoints and (due or (stop.signal and config.strategy != "multi_worker")):
+                    held = state._replace(weights=self.weights())
                     if self.is_chief:
                         checkpoint.save(checkpoints, held, of)
                 if stop.signal:
-                    logger.info("stopped step=%d checkpoints=%s", step, checkpoints)
+                    logger.info("stopped step=%d checkpoints=%s", state.step, checkpoints)
                     raise SystemExit(128 + stop.signal)
-                if done:
+                if over:
                     break
-        return Progress(step, log, [], [], [], best, best_entry)
+        return state
+
+    def _after_step(self, state: Progress, loss: float) -> Progress:
+        config = self._config
+        step, average, losses = state.step + 1, state.average, [*state.losses, loss]
+        if config.averaging and step % AVERAGE_EVERY == 0:
+            average = _averaged(average, _values(self._model.variables), config.averaging)
+        state = state._replace(step=step, average=average, losses=losses)
+        if step % config.evaluate_every and step != config.steps:
+            return state
+        weights = average or _values(self._model.variables)
+        entry = self._evaluate(step, losses, weights)
+        state = state._replace(log=[*state.log, entry], losses=[])
+        if not state.best or entry.get("ndcg", 0) > state.best_entry.get("ndcg", -1):
+            state = state._replace(best=weights, best_entry=entry)
+        return state
+
+    def _is_over(self, state: Progress) -> bool:
+        config = self._config
+        if state.step >= config.steps:
+            return True
+        if config.patience is None or not state.best:
+            return False
+        return state.step - state.best_entry["step"] >= config.patience * config.evaluate_every
 
     def steps(self, first: int) -> Iterator[float]:
         """Take one step after the other, from `first` to the last; yield each one's loss.
@@ -324,12 +335,6 @@ def _strategy(config: RankerConfig) -> tf.distribute.Strategy:
     if config.batch % replicas:
         raise RankingError(f"batch {config.batch} cannot be shared evenly by {replicas} replicas")
     return strategy
-
-
-def _is_out_of_patience(step: int, best_entry: dict, config: RankerConfig) -> bool:
-    if config.patience is None or not best_entry:
-        return False
-    return step - best_entry["step"] >= config.patience * config.evaluate_every
 
 
 def _start_words(

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from components.ranking import checkpoint, training
+from components.ranking.data import TrainingData
 from components.ranking.errors import RankingError
 from components.ranking.keras import tf
 from components.ranking.lists import Lists
 from components.ranking.scorer import Ranker, score_lists
-from components.ranking.training import train_ranker
+from components.ranking.training import Trainer, train_ranker
 from tests.components.ranking.conftest import (
     CODES,
     CONTINUOUS,
@@ -160,12 +161,11 @@ def test_damaged_checkpoints_are_named(tmp_path):
         checkpoint.restore(tmp_path, "this run")
 
 
-def test_words_start_from_given_vectors_of_the_same_length(train, tmp_path):
-    words = tmp_path / "words"
-    words.mkdir()
+def test_words_start_from_given_vectors_of_the_same_length(made, tmp_path):
     vectors = np.random.default_rng(0).standard_normal((2, 8)).astype(np.float32)
-    np.save(words / "vectors.npy", vectors)
-    (words / "words.json").write_text(json.dumps(["engineer", "pilot"]))
-    ranker, _ = train(words=words, steps=1, learning_rate=1e-9, tower=False)
-    table = next(w for w in weights_of(ranker) if w.shape == (10, 8))
+    np.save(tmp_path / "vectors.npy", vectors)
+    (tmp_path / "words.json").write_text(json.dumps(["engineer", "pilot"]))
+    data = TrainingData.open(made.lists, made.vectors, tiny())
+    weights = Trainer(data, tiny(), tower=False, words=tmp_path, seed=0).weights()
+    table = next(w for w in weights if w.shape == (10, 8))
     np.testing.assert_allclose(table[3], vectors[0] / np.linalg.norm(vectors[0]), atol=1e-6)
