@@ -19,7 +19,7 @@ from components.features.catalogue import (
     distinct_places,
     read_columns,
 )
-from components.features.categories import Categories, core_searches, translate
+from components.features.categories import Categories, translate
 from components.features.config import FeaturesConfig
 from components.features.counting import (
     COUNTS,
@@ -119,10 +119,9 @@ def build_arrays(
     _write_members(engine, directory, profiles, base, config)
     _write_past(engine, directory, catalogue, base, config, len(member_ids))
     if known is None:
-        minimum = config.minimum_category_count
         known = Known(
             _learn_words(catalogue, vocabulary.queries, config),
-            _learn_categories(directory, catalogue, profiles, vocabulary, counts, minimum),
+            _learn_categories(directory, catalogue, profiles, vocabulary, counts, config),
         )
     _write_categories(directory, catalogue, profiles, vocabulary, known.categories)
     latest = engine.query(
@@ -343,19 +342,18 @@ def _learn_categories(
     profiles: Profiles,
     vocabulary: Vocabulary,
     counts: dict[str, NDArray[np.float64]],
-    minimum: int,
+    config: FeaturesConfig,
 ) -> Categories:
     cores, headlines = vocabulary.cores, profiles.headline
     counted = np.load(directory / "member.counted.npy")
     having = np.bincount(headlines.codes[counted], minlength=len(headlines.texts))
-    searches = core_searches(cores, vocabulary.places, vocabulary.queries, vocabulary.searches)
     shown = COUNTS.index("shown")
     return Categories.learn(
         catalogue,
         vocabulary.places,
         companies=counts["company"][:, shown],
         titles=counts["title"][:, shown],
-        cores=(cores, searches),
+        cores=(cores, counts["core"][:, shown]),
         headlines=(headlines.texts, having),
-        minimum=minimum,
+        config=config,
     )

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.features.catalogue import Catalogue, Profiles
-from components.features.phrases import LEVELS, PhraseReader
+from components.features.config import FeaturesConfig
+from components.features.phrases import LEVELS
 
 HOURS, WEEKDAYS = 25, 8
 
@@ -22,7 +23,7 @@ class Categories(NamedTuple):
     Attributes:
         industry, place, skill: all that the catalogue, or profiles, have.
         company, title: those shown often.
-        core: cores of queries searched often.
+        core: cores of queries whose results are shown often.
         headline: those that several members have.
     """
 
@@ -44,7 +45,7 @@ class Categories(NamedTuple):
         titles: NDArray,
         cores: tuple[Sequence[str], NDArray],
         headlines: tuple[Sequence[str], NDArray],
-        minimum: int,
+        config: FeaturesConfig,
     ) -> Self:
         """Choose what is a category of its own.
 
@@ -53,25 +54,24 @@ class Categories(NamedTuple):
             places: by code.
             companies: times shown, by code.
             titles: times shown, by code.
-            cores: cores of queries by code, and searches.
+            cores: cores of queries by code, and times that results of theirs were shown.
             headlines: headlines by code, and members.
-            minimum: times from which a text is a category.
+            config: from how many on a text is a category.
         """
 
-        def frequent(texts: Sequence[str], times: NDArray) -> list[str]:
-            return [
-                "",
-                *(texts[code] for code in np.flatnonzero(times >= minimum).tolist() if code > 0),
-            ]
+        def frequent(texts: Sequence[str], times: NDArray, minimum: int) -> list[str]:
+            codes = np.flatnonzero(times >= minimum).tolist()
+            return ["", *(texts[code] for code in codes if code > 0)]
 
+        shown, members = config.minimum_category_count, config.minimum_headline_members
         return cls(
             industry=catalogue.industry.texts,
             place=places,
             skill=catalogue.first_skill.texts,
-            company=frequent(catalogue.company.texts, companies),
-            title=frequent(catalogue.title.texts, titles),
-            core=frequent(*cores),
-            headline=frequent(*headlines),
+            company=frequent(catalogue.company.texts, companies, shown),
+            title=frequent(catalogue.title.texts, titles, shown),
+            core=frequent(*cores, shown),
+            headline=frequent(*headlines, members),
         )
 
     def sizes(self) -> dict[str, int]:
@@ -115,15 +115,3 @@ def translate(texts: Sequence[str], categories: Sequence[str]) -> NDArray[np.int
     """Return the category of each text, 0 for one that is none."""
     codes = {text: code for code, text in enumerate(categories)}
     return np.array([codes.get(text, 0) for text in texts], np.int32)
-
-
-def core_searches(
-    cores: Sequence[str], places: Sequence[str], queries: Sequence[str], searches: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Add up the searches for exact queries by their cores, int64[cores]."""
-    reader = PhraseReader(places[1:])
-    number = {core: code for code, core in enumerate(cores)}
-    total = np.zeros(len(cores), np.int64)
-    for query, times in zip(queries, searches.tolist(), strict=True):
-        total[number.get(reader.read(query).core, 0)] += times
-    return total

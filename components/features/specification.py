@@ -208,7 +208,7 @@ CATEGORICAL: tuple[Feature, ...] = (
         "query",
         query_place="place that the query names",
         query_level="level that the query says",
-        query_core="core of the query, if it is searched often",
+        query_core="core of the query, if its results are shown often",
     ),
     *_group(
         "member",

@@ -5,7 +5,9 @@ from components.features.config import FeaturesConfig
 from components.features.tables import FeatureTables, build_tables
 from tests.components.features.feed import NURSE, SUGGESTED, WELDER, Feed
 
-SMALL = FeaturesConfig(smoothing=2, minimum_category_count=1, minimum_word_count=1)
+SMALL = FeaturesConfig(
+    smoothing=2, minimum_category_count=1, minimum_headline_members=1, minimum_word_count=1
+)
 
 
 @pytest.fixture

@@ -63,7 +63,9 @@ def build(feed, *, change=None, **config):
         features=home / "features",
         lists=home / "lists",
     )
-    settings = FeaturesConfig(minimum_category_count=1, minimum_word_count=1)
+    settings = FeaturesConfig(
+        minimum_category_count=1, minimum_headline_members=1, minimum_word_count=1
+    )
     build_tables(places.feed, places.sessions, places.features, settings, examples=places.examples)
     build_lists(
         places.feed,
