@@ -14,7 +14,7 @@ class FeaturesConfig(Config):
             posting, by kind of action.
         minimum_category_count: times that training members were shown a company or a title, or
             results of a query's core, before it is a category of its own. Rankers learn rarer ones
-            by heart: on the quickstart's data LambdaMART's NDCG@25 is .698 with 50, .711 with 5,000.
+            by heart: LambdaMART's NDCG@25 on the quickstart's data is .698 with 50, .711 with 5000.
         minimum_headline_members: training members who have a headline before it is a category.
         minimum_word_count: training texts that a word must be in to have an id.
         vocabulary: most words with an id.
