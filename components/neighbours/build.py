@@ -90,7 +90,9 @@ def build_from(
     """
     members = _members(ids, vectors)
     removed = {name for old in (target, previous) if old for name in removal.read(old)}
-    kept = _kept(members, vectors, removed)
+    zero = _without_history(members, vectors)
+    gone = pc.is_in(members, pa.array(sorted(removed), members.type)).to_numpy(False)
+    kept = np.flatnonzero(~zero & ~gone)
     random = np.random.default_rng(seed)
     shards = min(config.shards, max(len(kept), 1))
     parts = [np.sort(part) for part in np.array_split(random.permutation(len(kept)), shards)]
@@ -102,7 +104,7 @@ def build_from(
             encoder=encoder,
             dimension=vectors.shape[1],
             count=len(kept),
-            left_out=len(members) - len(kept),
+            left_out=int(zero.sum()),
             seed=seed,
             parameters=config.model_dump(),
             files=[Piece.of(directory / MEMBERS), Piece.of(directory / ROWS)],
@@ -131,16 +133,13 @@ def _members(ids: Sequence[str] | pa.Array | pa.ChunkedArray, vectors: NDArray) 
     return members
 
 
-def _kept(members: pa.Array, vectors: NDArray, removed: set[str]) -> NDArray[np.int64]:
-    """Return the rows to index: those with a direction whose members were not removed."""
-    kept = np.empty(len(vectors), np.bool_)
+def _without_history(members: pa.Array, vectors: NDArray) -> NDArray[np.bool_]:
+    without = np.empty(len(vectors), np.bool_)
     for start in range(0, len(vectors), ROWS_AT_ONCE):
         block = np.asarray(vectors[start : start + ROWS_AT_ONCE])
         _, zero = unit_rows(block, partial(_name, members, start))
-        kept[start : start + ROWS_AT_ONCE] = ~zero
-    if removed:
-        kept &= ~pc.is_in(members, pa.array(sorted(removed), members.type)).to_numpy(False)
-    return np.flatnonzero(kept)
+        without[start : start + ROWS_AT_ONCE] = zero
+    return without
 
 
 def _name(members: pa.Array, start: int, row: int) -> str:

@@ -28,9 +28,9 @@ CALIBRATED = (10, 100, 500)
 MEMBERS_PER_CALIBRATED = 8
 """A shard with fewer members than this per neighbour is not measured for so many."""
 CALIBRATION_QUERIES = 256
-SHORTLISTS = (2, 4, 8)
+SHORTLISTS = (1, 2, 4, 8)
 """Candidates compared in full, per neighbour, that are tried."""
-SHORTLIST_LEAST = 30
+SHORTLIST_LEAST = 10
 """Candidates compared in full, besides."""
 TIE = 1e-6
 WORTH = 0.5
@@ -127,7 +127,7 @@ class ClusterIndex:
             with np.load(lists) as small:
                 efforts = [Effort(**effort) for effort in settings["efforts"]]
                 return cls(_Content(heads=mapped, **small), efforts)
-        except (OSError, ValueError, EOFError, TypeError) as error:
+        except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
             raise NeighboursError(f"{heads}, {lists.name}: damaged: {error}") from error
 
     def _look(

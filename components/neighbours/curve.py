@@ -1,6 +1,7 @@
 """Recall and speed of an index at growing effort."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,18 @@ REPEATS = 3
 
 
 def curve(
-    index: Neighbours, queries: NDArray[np.float32], widths: list[int], *, k: int = 10
+    index: Neighbours, queries: NDArray[np.float32], widths: Sequence[int | None], *, k: int = 10
 ) -> list[dict[str, Any]]:
     """Measure searches of growing width, and first the comparison with everyone.
 
     Args:
         index: to search.
         queries: all of them go into one search, [q, d].
-        widths: see `Neighbours.search`; efSearch where the index is a graph.
+        widths: see `Neighbours.search`; efSearch where the index is a graph; None for its own.
         k: neighbours per query.
 
     Returns:
-        Of each search {"index": "exact", "clusters" or "hnsw", "width" (None when exact), "recall":
+        Of each search {"index": "exact", "clusters" or "hnsw", "width", "recall":
         share of the k nearest that were found, "queries_per_cpu_second"}.
     """
     truth, speed = _timed(index, queries, k, compare_all=True)

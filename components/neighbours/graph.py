@@ -102,5 +102,5 @@ class HnswIndex:
         try:
             mapped = faiss.read_index(str(graph), faiss.IO_FLAG_MMAP_IFC)
             return cls(mapped, np.load(axes) if axes.exists() else None, settings["width"])
-        except (OSError, ValueError, EOFError, RuntimeError) as error:
+        except (OSError, ValueError, EOFError, KeyError, RuntimeError) as error:
             raise NeighboursError(f"{graph}: damaged: {error}") from error

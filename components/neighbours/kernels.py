@@ -144,15 +144,36 @@ def _offer_ranges(keys, held, bound, wanted, queries, probed, offsets, vectors, 
 
 @numba.njit(nogil=True, cache=True)
 def _keep(keys, held, bound, wanted, row, score, place):
-    keys[row, held[row]] = _key(score, place)
+    own = keys[row]
+    own[held[row]] = _key(score, place)
     held[row] += 1
-    if held[row] == keys.shape[1]:
-        better = np.partition(keys[row], wanted - 1)
-        keys[row, :wanted] = better[:wanted]
-        keys[row, wanted:] = NOTHING
+    if held[row] == len(own):
+        _put_first(own, wanted)
+        own[wanted:] = NOTHING
         held[row] = wanted
-        bits = ~(better[wanted - 1] >> 32)
+        bits = ~(own[wanted - 1] >> 32)
         bound[row] = np.int32(bits ^ 0x7FFFFFFF if bits < 0 else bits).view(np.float32)
+
+
+@numba.njit(nogil=True, cache=True)
+def _put_first(keys, count):
+    """Put the smallest keys first, the largest of them last (Hoare's selection)."""
+    last, low, high = count - 1, 0, len(keys) - 1
+    while low < high:
+        pivot, i, j = keys[last], low, high
+        while i <= j:
+            while keys[i] < pivot:
+                i += 1
+            while pivot < keys[j]:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                i += 1
+                j -= 1
+        if j < last:
+            low = i
+        if last < i:
+            high = j
 
 
 @numba.njit(nogil=True, cache=True)

@@ -17,8 +17,8 @@ from components.neighbours.removal import REMOVED
 class LiveNeighbours:
     """The index at a path, re-opened when another one is put there.
 
-    A search uses one version from beginning to end. While a new version is opened, and if it is
-    damaged or of another encoder, the version before goes on answering.
+    A search uses one version from beginning to end. The call that first sees a new version opens
+    it. Meanwhile, and if it is damaged or of another encoder, the version before goes on answering.
     """
 
     def __init__(self, path: Path, *, encoder: str | None = None):

@@ -74,6 +74,14 @@ def test_a_member_without_history_is_left_out_and_counted(tmp_path):
     assert index.rows(["a", "b", "c"]).tolist() == [0, -1, 1]
 
 
+def test_the_removed_do_not_count_as_without_history(build, tmp_path):
+    build(np.eye(3)).remove(["m1"])
+    ids = ["m0", "m1", "m2"]
+    vectors = np.array([[1, 0], [0, 1], [0, 0]], np.float32)
+    manifest = build_from(ids, vectors, "v1", tmp_path / "index", NeighboursConfig(), seed=1)
+    assert (manifest.count, manifest.left_out) == (1, 1)
+
+
 def test_a_query_without_history_finds_nobody(build):
     found = build(np.eye(3)).search(np.zeros((1, 3), np.float32), 2)
     assert found.rows.tolist() == [[-1, -1]]

@@ -52,15 +52,14 @@ def test_the_same_seed_builds_the_same_index(build, groups, kind, tmp_path):
     assert one == two
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["exact", *KINDS])
 def test_removed_members_make_room_for_the_next_nearest(build, groups, kind):
     vectors, queries = groups
     index = build(vectors, index=kind)
     nearest = index.search(queries[:1], 200, compare_all=True).rows[0]
     index.remove([f"m{row}" for row in nearest[:100]])
-    assert recall(
-        index.search(queries[:1], 50), index.search(queries[:1], 50, compare_all=True)
-    ) == pytest.approx(1, abs=0.1)
+    next_nearest = index.search(queries[:1], 50)
+    assert np.isin(next_nearest.rows, nearest[100:]).mean() > 0.9
     assert not np.isin(index.search(queries[:20], 50).rows, nearest[:100]).any()
 
 
