@@ -94,6 +94,10 @@ class Shard:
             places, similarity = exact.search(self.vectors, shown, queries, k)
         else:
             places, similarity = exact.best_of(self.vectors, queries, candidates, k)
+            short = places[:, -1] < 0
+            if width is None and short.any():  # nearly all that are near were removed
+                some = exact.search(self.vectors, shown, queries[short], k)
+                places[short], similarity[short] = some
         # An empty shard has no row to look up.
         rows = self.rows[places] if len(self) else places
         return np.where(places >= 0, rows, -1), similarity

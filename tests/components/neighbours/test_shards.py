@@ -64,6 +64,16 @@ def test_removed_members_make_room_for_the_next_nearest(build, groups, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_whoever_is_left_is_found_when_nearly_all_were_removed(build, groups, kind):
+    vectors, queries = groups
+    index = build(vectors, index=kind, shards=2)
+    index.remove([f"m{row}" for row in range(6000) if row % 500])
+    found = index.search(queries, 15)
+    assert np.all(np.sort(found.rows[:, :12], axis=1) == np.arange(0, 6000, 500))
+    assert np.all(found.rows[:, 12:] == -1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_more_neighbours_than_members_are_padded(build, groups, kind):
     index = build(groups[0][:40], index=kind)
     found = index.search(groups[1][:20], 60)
