@@ -1,9 +1,11 @@
 """What `intent rank` prints: postings for a search, ranked by the models of a finished run."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -67,7 +69,8 @@ def show_ranking(
     ranker = SearchRanker.open(
         run.path / "rank-vector" / "ranker", features, encoder=searcher and searcher.encoder
     )
-    found = _given(ranker.tables, items) if items else _matching(ranker.tables, query)
+    feed = run.path / "ingest" / "feed"
+    found = _given(ranker.tables, items) if items else _matching(feed, query)
     if trail is not None:
         print_trail(rendered_sessions(trail), console, most=3)
     vector = searcher.vector if searcher else None
@@ -94,23 +97,24 @@ def _given(tables: FeatureTables, items: Sequence[str]) -> list[str]:
     return distinct
 
 
-def _matching(tables: FeatureTables, query: str) -> list[str]:
+def _matching(feed: Path, query: str) -> list[str]:
     """Find the postings whose words are most like the query's, as a search engine would."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [
-        normalise(f"{title or ''} {company or ''}")
-        for title, company in zip(
-            tables.titles.to_pylist(), tables.companies.to_pylist(), strict=True
-        )
-    ]
+    postings = pq.read_table(feed / "postings")
+    texts = [""] * len(postings)
+    for name in ("title", "company", "skills"):
+        if name in postings.column_names:
+            for row, said in enumerate(postings[name].to_pylist()):
+                text = " ".join(said) if isinstance(said, list) else said or ""
+                texts[row] += f" {normalise(text)}"
     words = TfidfVectorizer(dtype=np.float32)
     likeness = (words.fit_transform(texts) @ words.transform([normalise(query)]).T).toarray()[:, 0]
     best = np.argsort(-likeness, kind="stable")[:RESULTS]
-    found = tables.item_ids.take(best[likeness[best] > 0]).to_pylist()
+    found = postings["item_id"].take(best[likeness[best] > 0]).to_pylist()
     if not found:
-        raise RankError(f"no posting has a word of {query!r} in its title or company")
-    return found
+        raise RankError(f"no posting has a word of {query!r} in its title, company or skills")
+    return list(dict.fromkeys(found))
 
 
 def _print(

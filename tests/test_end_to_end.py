@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 RECIPE = Path(__file__).parent / "tiny.yaml"
@@ -19,6 +20,8 @@ METHODS = {
     "BERT_FT+Slice",
     "BERT+e2e",
 }
+RANKERS = {"as shown", "LambdaMART", "TF-Ranking", "TF-Ranking + vector"}
+RANKS = (["1"], ["2"], ["3"])
 
 
 def intent(*arguments, folder):
@@ -120,3 +123,58 @@ def test_a_visitor_with_two_actions_gets_suggestions(runs, tmp_path):
     shown = finished(intent("suggest", "--actions", str(actions), "-k", "3", folder=runs[0]))
     assert "JOB_SEARCH engineer" in shown
     assert len(shown.partition("Suggested searches")[2].strip().splitlines()) == 3
+
+
+def test_the_report_says_how_the_uses_fare(runs):
+    tables = json.loads((runs[0] / "latest" / "report.json").read_text())["tables"]
+    assert {row["method"] for row in tables["ranking"]} == RANKERS
+    for row in tables["ranking"]:
+        assert all(0 <= row[figure] <= 1 for figure in ("ndcg@25", "auc", "mrr"))
+        assert row["auc_low"] <= row["auc"] <= row["auc_high"]
+    audiences = {row["method"]: row for row in tables["audience"]}
+    exact, expanded = audiences["exact match"], audiences["exact match + mean"]
+    assert expanded["recall"] >= exact["recall"]
+    assert expanded["liquidity"] >= exact["liquidity"]
+    assert {row["index"] for row in tables["neighbours"]} == {"exact", "hnsw", "clusters"}
+    page = (runs[0] / "latest" / "report.html").read_text()
+    assert "Job-search ranking" in page
+    assert "Audience expansion" in page
+
+
+def test_a_search_is_ranked_for_a_member_and_for_somebody_unknown(runs):
+    searched = first_row(runs, "sessions/sessions", "query is not null")
+    known = finished(intent("rank", "--member", searched["member_id"], "-k", "3", folder=runs[0]))
+    assert "without the vector" in known
+    cold = finished(intent("rank", "--query", searched["query"], "-k", "3", folder=runs[0]))
+    assert "without the vector" not in cold
+    ranked = [line.split()[0] for line in cold.splitlines() if line.split()[:1] in RANKS]
+    assert ranked == ["1", "2", "3"]
+
+
+def test_given_postings_are_ranked_and_a_removed_one_is_named(runs):
+    rank = ("rank", "--query", "engineer", "--item")
+    shown = finished(intent(*rank, "j0000001", "--item", "j0000002", folder=runs[0]))
+    assert "j0000001" in shown
+    assert "j0000002" in shown
+    process = intent(*rank, "gone", folder=runs[0])
+    assert "no posting gone" in process.communicate(timeout=600)[1]
+    assert process.returncode == 1
+
+
+def test_a_posting_gets_its_audience_and_a_member_those_alike(runs):
+    applied = first_row(runs, "sessions/sessions", "action = 'APPLY'")
+    shown = finished(intent("audience", "--job", applied["item_id"], folder=runs[0]))
+    assert "members to notify" in shown
+    assert "applied once" in shown
+    alike = finished(
+        intent("audience", "--member", applied["member_id"], "-k", "3", folder=runs[0])
+    )
+    assert alike.count("m0000") == 4
+
+
+def first_row(runs, table, condition):
+    """Return the first row of a table of the run for which an SQL condition holds."""
+    files = str(runs[0] / "latest" / table / "*.parquet")
+    found = duckdb.sql(f"select * from '{files}' where {condition} limit 1").fetchall()
+    names = [column[0] for column in duckdb.sql(f"describe select * from '{files}'").fetchall()]
+    return dict(zip(names, found[0], strict=True))
