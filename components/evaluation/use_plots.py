@@ -9,6 +9,7 @@ Row = Mapping[str, Any]
 
 OURS_COLOUR, PEER_COLOUR, MODEL_COLOUR, FLOOR_COLOUR = SERIES[5], SERIES[3], SERIES[6], SERIES[1]
 EFFORTS = {"hnsw": "HNSW, by efSearch", "clusters": "clusters, by how many are looked into"}
+AUDIENCE_COLOURS = {"mean": OURS_COLOUR, "feedback": MODEL_COLOUR, "best": PEER_COLOUR}
 _COLOURS = (FLOOR_COLOUR, PEER_COLOUR, MODEL_COLOUR, OURS_COLOUR, SERIES[4], SERIES[2])
 
 
@@ -138,13 +139,15 @@ def audience_curve(rows: Sequence[Row]) -> str:
     methods = list(dict.fromkeys(row["mechanism"] for row in rows))
     with canvas("audience", 1, height=3.0) as (drawn, axes):
         axis = axes[0][0]
-        for method, colour in zip(methods, _COLOURS, strict=False):
+        for method in methods:
             own = [row for row in rows if row["mechanism"] == method]
+            colour = AUDIENCE_COLOURS.get(method, FLOOR_COLOUR)
             axis.plot(
                 [row["per_posting"] for row in own],
                 [row["recall"] for row in own],
                 color=colour,
-                marker="o",
+                linestyle="--" if colour == FLOOR_COLOUR else "-",
+                marker="os^v"[methods.index(method) % 4],
                 markersize=3,
                 label=method,
             )
