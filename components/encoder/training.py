@@ -3,11 +3,9 @@
 import json
 import logging
 import math
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +18,7 @@ from components.encoder.errors import EncoderError
 from components.encoder.model import Layer
 from components.files import whole_file
 from components.progress import progress
+from components.stopping import stop_signal
 
 LOG_ENTRIES = 400
 
@@ -102,7 +101,7 @@ def train(
     saved = time.monotonic()
     with (
         progress(description, total=task.steps, done=step) as bar,
-        _stop_signal() as stopped,
+        stop_signal() as stopped,
     ):
         for batches in _prefetch(task, step, config.accumulate):
             loss = _step(task, batches, device, dtype, optimiser, scaler, config)
@@ -282,28 +281,3 @@ class _Meter:
             "tokens_per_second": self._tokens / seconds,
             "mfu": self._flops / seconds / self._peak,
         }
-
-
-class _Stop:
-    signal: int = 0
-
-
-@contextmanager
-def _stop_signal() -> Iterator[_Stop]:
-    """Note SIGTERM and SIGINT instead of dying in the middle of a step."""
-    stop = _Stop()
-
-    def note(number, _frame):
-        stop.signal = number
-
-    previous: dict[signal.Signals, Any] = {}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            previous[number] = signal.signal(number, note)
-        except ValueError:  # not in the main thread: whoever runs us handles signals
-            break
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

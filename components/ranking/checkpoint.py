@@ -4,12 +4,10 @@ import hashlib
 import io
 import json
 import logging
-import signal
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,35 +97,3 @@ def restore(directory: Path, of: str) -> Progress | None:
         ) from error
     logger.info("resumed step=%d checkpoint=%s", progress.step, path)
     return progress
-
-
-class Stop:
-    """Whether, and by which signal, the process was asked to end."""
-
-    signal: int = 0
-
-
-@contextmanager
-def stop_signal() -> Iterator[Stop]:
-    """Note SIGTERM and SIGINT instead of dying in the middle of a step."""
-    stop = Stop()
-
-    def note(number: int, _frame: object) -> None:
-        stop.signal = number
-
-    previous: dict[signal.Signals, Any] = {}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            previous[number] = signal.signal(number, note)
-        except ValueError:  # not in the main thread: whoever runs us handles signals
-            break
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _numbered(content: Any, name: str) -> list[NDArray]:
-    count = sum(key.startswith(f"{name}_") for key in content.files)
-    return [content[f"{name}_{number}"] for number in range(count)]

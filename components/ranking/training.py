@@ -17,13 +17,14 @@ from components.files import whole_directory
 from components.progress import progress
 from components.ranking import checkpoint
 from components.ranking.batches import Batch, assemble, in_turn, training_batch
-from components.ranking.checkpoint import Progress, stop_signal
+from components.ranking.checkpoint import Progress
 from components.ranking.config import RankerConfig
 from components.ranking.data import TrainingData
 from components.ranking.errors import RankingError
 from components.ranking.export import export
 from components.ranking.keras import tf, tfr
 from components.ranking.model import DeepAndWide, batch_specs, document_specs
+from components.stopping import stop_signal
 
 ABOUT, LOG, SAVED_MODEL = "ranker.json", "log.jsonl", "saved_model"
 LISTS_AT_ONCE = 256
