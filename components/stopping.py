@@ -31,8 +31,3 @@ def stop_signal() -> Iterator[Stop]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _numbered(content: Any, name: str) -> list[NDArray]:
-    count = sum(key.startswith(f"{name}_") for key in content.files)
-    return [content[f"{name}_{number}"] for number in range(count)]

@@ -97,3 +97,8 @@ def restore(directory: Path, of: str) -> Progress | None:
         ) from error
     logger.info("resumed step=%d checkpoint=%s", progress.step, path)
     return progress
+
+
+def _numbered(content: Any, name: str) -> list[NDArray]:
+    count = sum(key.startswith(f"{name}_") for key in content.files)
+    return [content[f"{name}_{number}"] for number in range(count)]
