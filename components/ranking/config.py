@@ -114,15 +114,17 @@ class TreesConfig(Config):
         learning_rate: of each tree.
         leaves: of a tree, at most.
         leaf_documents: documents of a leaf, at least.
+        l2: pull of a leaf's value towards 0.
         feature_share: features that a tree may look at.
         document_share: documents that a tree is built on.
     """
 
     trees: int = Field(default=1000, ge=1)
-    patience: int = Field(default=50, ge=1)
+    patience: int = Field(default=150, ge=1)
     topn: int = Field(default=25, ge=1)
-    learning_rate: float = Field(default=0.05, gt=0)
-    leaves: int = Field(default=31, ge=2)
-    leaf_documents: int = Field(default=50, ge=1)
-    feature_share: float = Field(default=0.7, gt=0, le=1)
+    learning_rate: float = Field(default=0.03, gt=0)
+    leaves: int = Field(default=15, ge=2)
+    leaf_documents: int = Field(default=200, ge=1)
+    l2: float = Field(default=10.0, ge=0)
+    feature_share: float = Field(default=0.4, gt=0, le=1)
     document_share: float = Field(default=0.8, gt=0, le=1)
