@@ -107,7 +107,7 @@ class TrainingData(NamedTuple):
             training,
             validation[has_gain(lists, validation)],
             sizes,
-            _scale(lists.continuous, documents_of(lists, side)),
+            _without(_scale(lists.continuous, documents_of(lists, side)), lists, config),
             _scale(opened.rows, examples[examples >= 0]),
         )
 
@@ -127,6 +127,13 @@ def has_gain(
     lengths = lengths if size is None else np.minimum(lengths, size)
     before = np.concatenate([[0], np.cumsum(lists.gains > 0)])
     return before[starts + lengths] > before[starts]
+
+
+def _without(scale: Scale, lists: Lists, config: RankerConfig) -> Scale:
+    """Measured in an infinite deviation, a feature that is left out is 0 everywhere."""
+    out = [name.startswith(config.leave_out) for name in lists.about["continuous"]]
+    deviation = np.where(out, np.float32(np.inf), scale.deviation)
+    return scale._replace(deviation=deviation.astype(np.float32))
 
 
 def _scale(array: NDArray[np.float32], rows: NDArray[np.int64]) -> Scale:

@@ -116,6 +116,15 @@ def test_features_are_normalised_and_held_within_limits(documents):
     )
 
 
+def test_a_feature_of_infinite_deviation_is_not_read(documents):
+    scale = Scale(np.zeros(3, np.float32), np.array([1, np.inf, 1], np.float32))
+    unit = Scale(np.zeros(6, np.float32), np.ones(6, np.float32))
+    settings = {"tower": True, "vectors": unit, "words": None, "seed": 0}
+    model = DeepAndWide(tiny(), SIZES, features=scale, **settings)
+    other = documents.continuous * np.array([1, 50, 1], np.float32)
+    np.testing.assert_array_equal(model(documents._replace(continuous=other)), model(documents))
+
+
 def test_members_without_a_vector_take_no_part_in_the_towers_averages(documents):
     half, one = build(), build()
     mixed = documents._replace(has_vector=np.array([1, 0], np.float32))
