@@ -1,4 +1,4 @@
-"""Training over several processes: TensorFlow's MultiWorkerMirroredStrategy on this machine."""
+"""Training by a strategy: over two processes of this machine, and over one device."""
 
 import json
 import os
@@ -7,7 +7,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
+from components.ranking.data import TrainingData
+from components.ranking.training import Trainer
 from tests.components.ranking.conftest import tiny
 
 WORKER = """
@@ -60,6 +63,15 @@ def test_two_workers_learn_one_model(made, tmp_path):
     assert (tmp_path / "0" / "ranker.json").exists(), "the chief writes"
     assert not (tmp_path / "1").exists(), "and he alone"
     assert (tmp_path / "checkpoints" / "checkpoint.npz").exists()
+
+
+def test_a_strategy_of_one_device_changes_nothing(made):
+    losses = {}
+    for strategy in ("none", "mirrored"):
+        config = tiny(strategy=strategy, steps=4)
+        data = TrainingData.open(made.lists, made.vectors, config)
+        losses[strategy] = list(Trainer(data, config, tower=True, seed=0).steps(0))
+    assert losses["mirrored"] == pytest.approx(losses["none"], rel=1e-4)
 
 
 def free_port():

@@ -106,10 +106,11 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
     assert log_of(found) == log_of(trained[0])
 
 
-def test_training_ends_when_validation_no_longer_improves(train):
-    ranker, summary = train(steps=2000, evaluate_every=5, patience=2)
-    assert summary["steps"] == summary["step"] + 10 < 2000
-    assert log_of(ranker)[-1]["step"] == summary["steps"]
+def test_training_ends_when_validation_no_longer_improves(made):
+    config = tiny(steps=2000, evaluate_every=5, patience=2)
+    data = TrainingData.open(made.lists, made.vectors, config)
+    end = Trainer(data, config, tower=False, seed=0).run(None, "")
+    assert end.step == end.log[-1]["step"] == end.best_entry["step"] + 10 < 2000
 
 
 def test_no_lists_make_no_ranker(train, tmp_path):
