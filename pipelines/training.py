@@ -29,6 +29,14 @@ PREDICTED_ENTITIES = 20
 PUBLISHED = {name: f"report/report/{name}" for name in ("report.json", "report.html")}
 """Files at the top of a run's directory, and where the last step puts them."""
 
+RANKERS = {
+    "rank-base": "base",
+    "rank-vector": "tower",
+    "rank-base-no-history": "base-no-history",
+    "rank-vector-no-history": "tower-no-history",
+}
+"""Steps that train a ranker, and its variant; `intent rank` asks that of rank-vector."""
+
 RETRIES = 5
 """Of a step that takes long; its outputs are whole or absent, and training has checkpoints."""
 
@@ -86,7 +94,7 @@ def _uses(
         retries=RETRIES,
     )["trees"]
     rankers = {
-        variant: _step(
+        variant.replace("-", "_"): _step(
             name,
             train_ranker(
                 lists=lists,
@@ -99,7 +107,7 @@ def _uses(
             ),
             retries=RETRIES,
         )["ranker"]
-        for name, variant in (("rank-base", "base"), ("rank-vector", "tower"))
+        for name, variant in RANKERS.items()
     }
     ranking = _step(
         "measure-ranking",
@@ -179,8 +187,9 @@ def training(
         and as of now. A source that tells not what it showed has no rankers: this step's output and
         those of the uses after it are empty then.
     16. ranking-lists: make a list of each search page shown after a member's cut.
-    17. rank-trees, rank-base, rank-vector: train rankers on them: trees, and deep and wide without
-        and with the vector's tower.
+    17. rank-trees, rank-base, rank-vector, rank-base-no-history, rank-vector-no-history: train
+        rankers on them: trees, and deep and wide without and with the vector's tower, with and
+        without the features of what members did before.
     18. measure-ranking: measure the rankers on the searches of test members.
     19. hires: learn how likely an application ends in a confirmed hire.
     20. neighbours: index every member's vector.

@@ -20,7 +20,14 @@ METHODS = {
     "BERT_FT+Slice",
     "BERT+e2e",
 }
-RANKERS = {"as shown", "LambdaMART", "TF-Ranking", "TF-Ranking + vector"}
+RANKERS = {
+    "as shown",
+    "LambdaMART",
+    "TF-Ranking",
+    "TF-Ranking + vector",
+    "no history",
+    "no history + vector",
+}
 RANKS = (["1"], ["2"], ["3"])
 
 

@@ -60,6 +60,8 @@ def measure_rankers(
     trees: dsl.Input[dsl.Model],
     base: dsl.Input[dsl.Model],
     tower: dsl.Input[dsl.Model],
+    base_no_history: dsl.Input[dsl.Model],
+    tower_no_history: dsl.Input[dsl.Model],
     config: dict,
     seed: int,
     measured: dsl.Output[dsl.Artifact],
@@ -69,21 +71,33 @@ def measure_rankers(
     from pathlib import Path
 
     from components.evaluation.config import EvaluationConfig
-    from components.evaluation.ranking import TOWER, measure_trained
+    from components.evaluation.ranking import (
+        BASE,
+        BASE_NO_HISTORY,
+        TOWER,
+        TOWER_NO_HISTORY,
+        measure_trained,
+    )
 
     tables = measure_trained(
         Path(lists.path),
         Path(vectors.path),
         trees=Path(trees.path),
-        base=Path(base.path),
-        tower=Path(tower.path),
+        rankers={
+            BASE: Path(base.path),
+            TOWER: Path(tower.path),
+            BASE_NO_HISTORY: Path(base_no_history.path),
+            TOWER_NO_HISTORY: Path(tower_no_history.path),
+        },
         target=Path(measured.path),
         config=EvaluationConfig(**config),
         seed=seed,
     )
     for row in tables.get("ranking_differences", []):
-        if row["method"] == TOWER:
-            metrics.log_metric(f"{row['figure']} over {row['against']}", row["difference"])
+        if row["method"] in (TOWER, TOWER_NO_HISTORY):
+            metrics.log_metric(
+                f"{row['figure']}: {row['method']} over {row['against']}", row["difference"]
+            )
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)

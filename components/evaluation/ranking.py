@@ -19,6 +19,15 @@ from components.ranking.lists import Lists
 MEASURED = "ranking.json"
 TOP = 25
 AS_SHOWN, TREES, BASE, TOWER = "as shown", "LambdaMART", "TF-Ranking", "TF-Ranking + vector"
+BASE_NO_HISTORY, TOWER_NO_HISTORY = "no history", "no history + vector"
+COMPARED = (
+    (TOWER, BASE),
+    (TOWER_NO_HISTORY, BASE_NO_HISTORY),
+    (BASE, BASE_NO_HISTORY),
+    (TOWER, TREES),
+    (BASE, TREES),
+    (TREES, AS_SHOWN),
+)
 FIGURES = {"ndcg": f"ndcg@{TOP}", "auc": "auc", "mrr": "mrr"}
 NEVER_SEARCHED = "0"
 
@@ -30,8 +39,7 @@ def measure_trained(
     vectors: Path,
     *,
     trees: Path,
-    base: Path,
-    tower: Path,
+    rankers: Mapping[str, Path],
     target: Path,
     config: EvaluationConfig,
     seed: int,
@@ -42,8 +50,7 @@ def measure_trained(
         lists: directory written by `build_lists`; an empty one has nothing to measure.
         vectors: directory written by `embed_examples`.
         trees: directory written by `train_trees`.
-        base: directory written by `train_ranker` without the tower.
-        tower: directory written by `train_ranker` with it.
+        rankers: method to directory written by `train_ranker`.
         target: directory to write; left empty likewise.
         config: resamples of the intervals.
         seed: of the intervals, and of the order among equal scores.
@@ -54,10 +61,8 @@ def measure_trained(
     from components.ranking.scorer import score_lists
     from components.ranking.trees import score_trees
 
-    scores = {
-        TREES: score_trees(trees, lists, "test"),
-        BASE: score_lists(base, lists, vectors, "test"),
-        TOWER: score_lists(tower, lists, vectors, "test"),
+    scores = {TREES: score_trees(trees, lists, "test")} | {
+        method: score_lists(ranker, lists, vectors, "test") for method, ranker in rankers.items()
     }
     return measure_ranking(Lists.open(lists), scores, target, config, seed=seed)
 
@@ -128,10 +133,9 @@ def _row(method: str, figures: ListFigures, config: EvaluationConfig, seed: int)
 def _differences(
     figures: Mapping[str, ListFigures], config: EvaluationConfig, seed: int
 ) -> list[dict]:
-    """What the tower adds, and how the model stands beside the trees."""
-    pairs = [(TOWER, BASE), (TOWER, TREES), (BASE, TREES), (TREES, AS_SHOWN)]
+    """What the tower adds, and how the models stand beside each other."""
     rows = []
-    for ours, theirs in pairs:
+    for ours, theirs in COMPARED:
         if ours not in figures or theirs not in figures:
             continue
         for key, name in FIGURES.items():

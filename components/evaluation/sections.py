@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from components.audience.measure import ACTIVE, CHANCE, EXACT, EXPANDED, RANDOM, RERANKED
 from components.evaluation import use_plots
-from components.evaluation.ranking import AS_SHOWN, FIGURES, TOWER
+from components.evaluation.ranking import AS_SHOWN, FIGURES, TOWER, TOWER_NO_HISTORY
 from components.evaluation.tables import plain, share
 
 Row = Mapping[str, Any]
@@ -82,8 +82,9 @@ def _ranking(tables: Tables) -> Section:
         "Job-search ranking",
         f"Search pages of {rows[0]['lists']:,} searches that test members made after their "
         "vectors were taken, ranked anew. A page was shown in one order and looked at from the "
-        f"top, which favours that order ({AS_SHOWN}); no ranker is told the place. Intervals of "
-        "95% over searches.",
+        f"top, which favours that order ({AS_SHOWN}); no ranker is told the place. Rankers with "
+        "“no history” do without the features that count by hand what the member did before, "
+        "which is what the activity vector tells in its way. Intervals of 95% over searches.",
         [
             Table(
                 "Rankers on the same searches",
@@ -92,7 +93,7 @@ def _ranking(tables: Tables) -> Section:
                     [row["method"], *(interval(row, name) for name in FIGURES.values())]
                     for row in rows
                 ],
-                ours=(TOWER,),
+                ours=(TOWER, TOWER_NO_HISTORY),
                 floors=(AS_SHOWN,),
             ),
             Table(
@@ -108,7 +109,7 @@ def _ranking(tables: Tables) -> Section:
                     ]
                     for row in differences
                 ],
-                ours=(TOWER,),
+                ours=(TOWER, TOWER_NO_HISTORY),
             ),
         ],
         [

@@ -221,3 +221,11 @@ CATEGORICAL: tuple[Feature, ...] = (
 
 CONTINUOUS_NAMES = [feature.name for feature in CONTINUOUS]
 CATEGORICAL_NAMES = [feature.name for feature in CATEGORICAL]
+
+_PROFILE = ("member_has_profile", "member_years", "same_place", "headline_")
+HISTORY_NAMES = [
+    feature.name
+    for feature in CONTINUOUS
+    if feature.group in ("member", "member x posting") and not feature.name.startswith(_PROFILE)
+]
+"""What a member did before, counted by hand: all of it that an activity vector tells in its way."""

@@ -47,23 +47,32 @@ def train_ranker(
     ranker: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train the deep and wide ranker; `variant` is `tower`, with the vector's tower, or `base`."""
+    """Train the deep and wide ranker.
+
+    Variant `base` has no activity vector, `tower` reads it; `base-no-history` and
+    `tower-no-history` do so without the features of what the member did before.
+    """
     import shutil
     from pathlib import Path
 
+    from components.features.specification import HISTORY_NAMES
     from components.ranking.config import RankerConfig
     from components.ranking.errors import RankingError
     from components.ranking.training import train_ranker
 
-    if variant not in ("base", "tower"):
-        raise RankingError(f"variant {variant!r} is neither 'base' nor 'tower'")
+    kind, _, less = variant.partition("-")
+    if kind not in ("base", "tower") or less not in ("", "no-history"):
+        raise RankingError(f"variant {variant!r}: no such ranker")
+    settings = dict(config)
+    if less:
+        settings["leave_out"] = [*settings.get("leave_out", []), *HISTORY_NAMES]
     own_checkpoints = Path(checkpoints, f"ranker-{variant}")
     summary = train_ranker(
         Path(lists.path),
         Path(vectors.path),
         Path(ranker.path),
-        RankerConfig(**config),
-        tower=variant == "tower",
+        RankerConfig(**settings),
+        tower=kind == "tower",
         words=Path(words.path),
         seed=seed,
         checkpoints=own_checkpoints,

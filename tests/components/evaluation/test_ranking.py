@@ -85,10 +85,11 @@ def test_scores_of_other_lists_are_refused_by_the_method_s_name(lists, tmp_path)
 
 
 def test_a_source_without_lists_measures_nothing(tmp_path):
-    empty = {name: tmp_path / name for name in ("lists", "vectors", "trees", "base", "tower")}
-    for directory in empty.values():
+    empty = [tmp_path / name for name in ("lists", "vectors", "trees", "ranker")]
+    for directory in empty:
         directory.mkdir()
-    lists, vectors = empty.pop("lists"), empty.pop("vectors")
+    lists, vectors, trees, ranker = empty
+    trained = {"trees": trees, "rankers": {TOWER: ranker}}
     target = tmp_path / "measured"
-    assert measure_trained(lists, vectors, **empty, target=target, config=CONFIG, seed=1) == {}
+    assert measure_trained(lists, vectors, **trained, target=target, config=CONFIG, seed=1) == {}
     assert not any(target.iterdir())
