@@ -57,6 +57,8 @@ class RankerConfig(Config):
         tower_dropout: after each layer of the tower.
         drop_vectors: share of a batch's members whose vector is hidden, so that ranking without
             one is learnt too.
+        drop_codes: share of the categorical codes that are hidden in training as unknown ones are,
+            so that rare ones are not learnt by heart.
         clip: furthest that a continuous feature may lie from the mean, in deviations.
         batch_norm_momentum: of the averages that batch normalisation ranks with.
         learning_rate: of Adagrad.
@@ -87,6 +89,7 @@ class RankerConfig(Config):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     tower_dropout: float = Field(default=0.0, ge=0, lt=1)
     drop_vectors: float = Field(default=0.05, ge=0, lt=1)
+    drop_codes: float = Field(default=0.0, ge=0, le=1)
     clip: float = Field(default=5.0, gt=0)
     batch_norm_momentum: float = Field(default=0.99, ge=0, lt=1)
     learning_rate: float = Field(default=0.1, gt=0)

@@ -55,7 +55,7 @@ class DeepAndWide(tf.Module):
         self._text = TextEncoder(config, sizes, words, random)
         drop = config.dropout, config.batch_norm_momentum
         self._deep = Stack(3 * config.word_dimension, config.deep_units, *drop, random)
-        self._wide = Wide(sizes, config.wide_units, random)
+        self._wide = Wide(config, sizes, random)
         document = self._deep.width + config.wide_units
         self._tower: Tower | None = None
         self._project: Linear | None = None
@@ -89,7 +89,7 @@ class DeepAndWide(tf.Module):
             tf.gather(self._text(d.companies), d.company),
         )
         deep = self._deep(tf.concat(texts, 1), noises)
-        wide = self._wide(self._features(d.continuous), d.categorical)
+        wide = self._wide(self._features(d.continuous), d.categorical, noises)
         parts = [deep, wide]
         if self._tower is not None:
             member = tf.gather(self._tower(d.vector, d.has_vector, noises), d.owner)
@@ -179,8 +179,9 @@ class TextEncoder(tf.Module):
 class Wide(tf.Module):
     """tanh of a linear layer over continuous features and one-hot categorical ones."""
 
-    def __init__(self, sizes: Sizes, units: int, random: np.random.Generator):
+    def __init__(self, config: RankerConfig, sizes: Sizes, random: np.random.Generator):
         super().__init__()
+        self._hidden, units = config.drop_codes, config.wide_units
         inputs = sizes.continuous + len(sizes.codes)
         self._linear = Linear(sizes.continuous, units, random)
         self._codes = _variable(_normal(random, (sum(sizes.codes), units), inputs**-0.5))
@@ -188,9 +189,12 @@ class Wide(tf.Module):
         starts = np.cumsum([0, *sizes.codes])[:-1]
         self._starts = tf.constant(starts, tf.int32, [len(sizes.codes)])
 
-    def __call__(self, continuous: tf.Tensor, categorical: tf.Tensor) -> tf.Tensor:
+    def __call__(
+        self, continuous: tf.Tensor, categorical: tf.Tensor, noises: "Noises"
+    ) -> tf.Tensor:
         """Return float32[m, units]; a code outside its range counts as unknown."""
         known = (categorical >= 0) & (categorical < self._limits)
+        known &= noises.kept(tf.shape(categorical), self._hidden)
         codes = tf.where(known, categorical, 0) + self._starts
         chosen = tf.gather(self._codes, codes)
         return tf.tanh(self._linear(continuous) + tf.reduce_sum(chosen, 1))
@@ -352,9 +356,18 @@ class Noises:
         """Return x with a share of its values set to 0 and the others enlarged."""
         if self._seed is None or share == 0:
             return x
+        return tf.nn.experimental.stateless_dropout(x, share, self._next())
+
+    def kept(self, shape: tf.Tensor, share: float) -> tf.Tensor:
+        """Return bool[shape], all but a share of it true; all of it when not training."""
+        if self._seed is None or share == 0:
+            return tf.fill(shape, True)
+        return tf.random.stateless_uniform(shape, self._next()) >= share
+
+    def _next(self) -> tf.Tensor:
+        assert self._seed is not None
         self._drawn += 1
-        seed = tf.stack([self._seed[0] + self._drawn, self._seed[1]])
-        return tf.nn.experimental.stateless_dropout(x, share, seed)
+        return tf.stack([self._seed[0] + self._drawn, self._seed[1]])
 
 
 def _normal(

@@ -102,6 +102,13 @@ def test_codes_outside_their_range_are_unknown(documents):
     np.testing.assert_array_equal(model(strange), model(unknown))
 
 
+def test_codes_are_hidden_while_training_alone(documents):
+    unknown = documents._replace(categorical=np.zeros((5, 2), np.int32))
+    hiding = [build(drop_codes=1.0)(d, noise=TRAINING) for d in (documents, unknown)]
+    np.testing.assert_array_equal(*hiding)
+    assert not np.allclose(build(drop_codes=1.0)(documents), build()(unknown))
+
+
 def test_features_are_normalised_and_held_within_limits(documents):
     scale = Scale(np.array([10, 0, 0], np.float32), np.array([2, 1, 0], np.float32))
     unit = Scale(np.zeros(6, np.float32), np.ones(6, np.float32))
