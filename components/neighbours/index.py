@@ -223,9 +223,9 @@ class Neighbours:
         self._hidden = hidden
 
     def _known(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        if self._row_of_id is None:
+        if self._row_of_id is None and len(ids):  # searches need no ids
             self._row_of_id = {name: row for row, name in enumerate(self.member_ids.to_pylist())}
-        known = self._row_of_id
+        known = self._row_of_id or {}
         return np.fromiter((known.get(name, -1) for name in ids), np.int64, len(ids))
 
 
