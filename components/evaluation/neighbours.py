@@ -18,6 +18,8 @@ WIDTHS: dict[IndexKind, list[int]] = {
     "hnsw": [10, 20, 50, 100, 200, 500, 1000],
     "clusters": [1, 2, 5, 10, 20, 50],
 }
+PUBLISHED = {"hnsw_links": 48, "hnsw_build_width": 32, "head": 0}
+"""The paper's graph (section 5.4): M, efConstruction, and vectors compared in full."""
 MOST_MEMBERS, QUERIES = 20_000, 500
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,8 @@ def measure_neighbours(
     indexed = np.sort(drawn[len(asked) :])
     rows = []
     for kind, widths in WIDTHS.items():
-        settings = config.model_copy(update={"index": kind, "shards": 1})
+        own = PUBLISHED if kind == "hnsw" else {}
+        settings = config.model_copy(update={"index": kind, "shards": 1} | own)
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder, "index")
             build_from(
