@@ -1,12 +1,12 @@
 """Nearest centroids through a faiss HNSW graph: the paper's index."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from components.extreme.threads import hold_faiss
 
 
 class HnswIndex:
@@ -42,7 +42,7 @@ class HnswIndex:
         graph: Any = faiss.IndexHNSWFlat(centroids.shape[1], links, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction = build_width
         graph.hnsw.efSearch = search_width
-        with _one_thread():
+        with hold_faiss():
             graph.add(centroids)
         return cls(graph, labels)
 
@@ -55,7 +55,7 @@ class HnswIndex:
         faiss_module: Any = faiss
         width = max(self._graph.hnsw.efSearch, k)
         parameters = faiss_module.SearchParametersHNSW(efSearch=width)
-        with _one_thread():
+        with hold_faiss():
             cosines, near = self._graph.search(x, k, params=parameters)
         found = near >= 0
         return (
@@ -77,15 +77,3 @@ class HnswIndex:
 
         graph = faiss.read_index(str(directory / cls.FILE), faiss.IO_FLAG_MMAP_IFC)
         return cls(graph, np.load(directory / "indexed.npy", mmap_mode="r"))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)

@@ -7,6 +7,7 @@ no result depends on how many threads there are.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -36,3 +37,16 @@ def even_blocks(total: int, *, parts: int, least: int, most: int) -> list[range]
     """Cut `total` items into ranges of equal size, about `parts` of them, within two limits."""
     size = min(max(-(-total // parts), least), most)
     return [range(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+@contextmanager
+def hold_faiss() -> Iterator[None]:
+    """Keep what the calling thread asks of faiss to this thread."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

@@ -7,8 +7,8 @@ similarities are then computed one by one, always in the same order.
 import numpy as np
 from numpy.typing import NDArray
 
+from components.extreme.threads import hold_faiss
 from components.neighbours.kernels import pack_similarities, unpack
-from components.neighbours.threads import hold_faiss
 
 SPARE = 16
 """Candidates beyond k, so that rounding cannot decide between those that tie."""

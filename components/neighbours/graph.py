@@ -6,10 +6,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from components.extreme.threads import hold_faiss
 from components.neighbours.config import NeighboursConfig
 from components.neighbours.errors import NeighboursError
 from components.neighbours.heads import heads_of, principal_axes
-from components.neighbours.threads import hold_faiss
 
 INSERTED_AT_ONCE = 16_384
 SHORTLIST, SHORTLIST_LEAST = 2, 30

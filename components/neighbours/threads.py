@@ -1,4 +1,4 @@
-"""One thread per piece of work: shards and blocks of queries are what runs in parallel."""
+"""BLAS held to one thread: shards and blocks of queries are what runs in parallel."""
 
 import threading
 from collections.abc import Iterator
@@ -27,19 +27,6 @@ def hold_blas() -> Iterator[None]:
             _holders -= 1
             if _holders == 0:
                 _held.restore_original_limits()
-
-
-@contextmanager
-def hold_faiss() -> Iterator[None]:
-    """Keep what the calling thread asks of faiss to this thread."""
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 _HOLDING = threading.Lock()
