@@ -136,6 +136,8 @@ class _Study:
     def train(self) -> tuple[Reranker | None, str]:
         """Return the re-ranker and what candidates are ranked by, and why."""
         sample = self._sample("validation")
+        if not len(sample.titles):
+            return None, "similarity: no application by a validation member to learn from"
         pool = self._pool(sample, self._config.mechanism)
         column = np.asarray(sample.relevant[pool.posting, pool.row]).ravel()
         applied = column > 0

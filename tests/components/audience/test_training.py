@@ -43,6 +43,14 @@ def test_with_too_little_to_learn_from_similarity_ranks(run, tmp_path):
     assert all(c.exact or c.similarity >= CONFIG.at_least for c in answer.candidates)
 
 
+def test_where_nobody_ever_applies_nothing_is_measured_and_similarity_ranks(run, tmp_path):
+    config = CONFIG.model_copy(update={"applied": ("BUY",)})
+    measured = train_audience(run.inputs, tmp_path / "audience", config, seed=1)
+    assert measured["rows"] == []
+    assert measured["ranked_by"].startswith("similarity: no application")
+    run.open(model=tmp_path / "audience")
+
+
 @pytest.mark.parametrize("missing", ["feed", "features"])
 def test_a_source_without_postings_or_pages_has_no_audience(run, tmp_path, missing):
     (tmp_path / "empty").mkdir()
