@@ -67,16 +67,24 @@ NEWS = Vertical(
 
 
 class FilesConfig(Config):
-    """Actions in files with the columns of `ACTION_SCHEMA`, `sequence` left out.
+    """Files of actions, with the columns of `ACTION_SCHEMA` but `sequence`, and what is beside.
 
     Attributes:
         path: a file, a folder (searched to any depth) or a pattern with `*`, local or `gs://`.
         format: of the files; `auto` goes by their names and leaves other files alone.
+        impressions: Parquet files of pages shown, likewise; columns as in `beside.BESIDE`.
+        postings: of the catalogue.
+        profiles: of what members say of themselves.
+        responses: of recruiters' answers to applications.
     """
 
     kind: Literal["files"] = "files"
     path: str = Field(min_length=1)
     format: Literal["auto", "parquet", "csv", "jsonl"] = "auto"
+    impressions: str | None = Field(default=None, min_length=1)
+    postings: str | None = Field(default=None, min_length=1)
+    profiles: str | None = Field(default=None, min_length=1)
+    responses: str | None = Field(default=None, min_length=1)
 
 
 class MindConfig(Config):

@@ -95,7 +95,8 @@ class Feed:
         self._limit = quarantine_limit
         self._actions = PartWriter(folder / ACTIONS, ACTION_SCHEMA)
         self._quarantine = PartWriter(folder / QUARANTINE, QUARANTINE_SCHEMA)
-        self._admitted = self._out_of_order = self._shortened = 0
+        self._beside: dict[str, PartWriter] = {}
+        self._admitted = self._out_of_order = self._shortened = self._rows_beside = 0
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
         self._first: int | None = None
@@ -112,6 +113,14 @@ class Feed:
         span = pc.min_max(actions["ts"]).as_py()
         self._first = span["min"] if self._first is None else min(self._first, span["min"])
         self._last = span["max"] if self._last is None else max(self._last, span["max"])
+
+    def write(self, name: str, rows: pa.Table) -> None:
+        """Append rows of a table beside the actions; all of them have one schema."""
+        if name not in self._beside:
+            self._beside[name] = PartWriter(self.folder / name, rows.schema)
+        if len(rows):
+            self._beside[name].write(rows)
+            self._rows_beside += len(rows)
 
     def refuse(self, rows: pa.Table) -> None:
         """Append rows (QUARANTINE_SCHEMA) to the quarantine."""
@@ -139,10 +148,11 @@ class Feed:
         Raises:
             ActivityError: too many rows were refused, or nothing is left.
         """
-        self._quarantine.close()
+        for writer in (self._quarantine, *self._beside.values()):
+            writer.close()
         duplicates = self._reasons[DUPLICATE]
         refused = self._reasons.total() - duplicates
-        seen = self._admitted + refused
+        seen = self._admitted + self._rows_beside + refused
         if seen == 0:
             raise ActivityError(nothing)
         if self._first is None or self._last is None or refused / seen > self._limit:

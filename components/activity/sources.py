@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from components.activity.beside import read_beside
 from components.activity.config import FilesConfig, Vertical
 from components.activity.duplicates import drop_duplicates
 from components.activity.engine import ahead, open_engine
@@ -24,9 +25,10 @@ def ingest_files(
 ) -> IngestSummary:
     """Write the feed of a set of Parquet, CSV or JSON-lines files.
 
-    A feed is `actions/` (ACTION_SCHEMA, in input order), `quarantine/` (QUARANTINE_SCHEMA) and
-    `ingest.json` (IngestSummary). Rows may come in any order; equal rows are admitted once. An
-    action keeps the texts that its kind carries (`Vertical.actions`) and loses any other.
+    A feed is `actions/` (ACTION_SCHEMA, in input order), `quarantine/` (QUARANTINE_SCHEMA),
+    `ingest.json` (IngestSummary) and those tables of `beside.BESIDE` that `config` names. Rows may
+    come in any order; equal rows are admitted once. An action keeps the texts that its kind carries
+    (`Vertical.actions`) and loses any other.
 
     Args:
         config: where the files are.
@@ -61,6 +63,7 @@ def ingest_files(
                 log.warning("empty_file name=%s", file.name)
         for dropped in drop_duplicates(feed.end_actions()):
             feed.refuse(places.of_duplicates(dropped))
+        read_beside(config, feed)
         return feed.finish(nothing=f"{config.path}: no actions; {files[0].name} has no rows")
 
 

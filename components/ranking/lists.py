@@ -51,7 +51,8 @@ def build_lists(
 
     Args:
         feed: directory with `impressions`.
-        features: tables built by `build_tables` with these examples; empty ones give empty lists.
+        features: tables built by `build_tables` with these examples; where they are empty, or no
+            page is one of those wanted, nothing is written into the directory.
         sessions: directory of session parts.
         examples: directory written by `build_examples`.
         target: directory to write.
@@ -69,6 +70,12 @@ def build_lists(
             return {"lists": 0, "documents": 0}
         tables = FeatureTables.open(features)
         pages = read_pages(feed, sessions, examples, config, seed=seed)
+        if not len(pages):
+            channels = ", ".join(config.channels)
+            logger.warning(
+                "no page of lists.channels=%s follows a member's cut: no lists", channels
+            )
+            return {"lists": 0, "documents": 0}
         counts = _write(directory, tables, pages, config)
     logger.info("ranking lists=%d documents=%d", counts["lists"], counts["documents"])
     return counts

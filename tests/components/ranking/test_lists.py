@@ -255,10 +255,10 @@ def test_a_feed_without_pages_gives_an_empty_directory(feed):
         Lists.open(places.lists)
 
 
-def test_no_page_at_all_in_any_target_gives_lists_of_nothing(feed):
+def test_no_page_at_all_in_any_target_gives_an_empty_directory_and_says_so(feed, caplog):
     feed.splits = {member: (split, 3) for member, (split, _) in feed.splits.items()}
-    lists = Lists.open(build(feed).lists)
-    assert len(lists) == len(lists.select("train")) == 0
+    assert list(build(feed).lists.iterdir()) == []
+    assert "lists.channels=search" in caplog.text
 
 
 @pytest.mark.parametrize(
