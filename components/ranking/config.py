@@ -70,7 +70,7 @@ class RankerConfig(Config):
         list_size: documents of a training list that are learnt from, from the top.
         steps: at most.
         evaluate_every: steps between two rankings of the validation lists.
-        patience: evaluations without a better NDCG after which training ends; never when unset.
+        patience: evaluations without a better NDCG after which training ends.
         topn: places that the validation NDCG counts.
         checkpoint_every: steps between two checkpoints.
         strategy: "none"; "mirrored", over this machine's devices; "multi_worker", over the
@@ -99,7 +99,7 @@ class RankerConfig(Config):
     list_size: int = Field(default=25, ge=2)
     steps: int = Field(default=360_000, ge=1)
     evaluate_every: int = Field(default=1000, ge=1)
-    patience: int | None = Field(default=None, ge=1)
+    patience: int = Field(default=10, ge=1)
     topn: int = Field(default=25, ge=1)
     checkpoint_every: int = Field(default=1000, ge=1)
     strategy: Literal["none", "mirrored", "multi_worker"] = "none"

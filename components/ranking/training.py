@@ -216,7 +216,7 @@ class Trainer:
         config = self._config
         if state.step >= config.steps:
             return True
-        if config.patience is None or not state.best:
+        if not state.best:
             return False
         return state.step - state.best_entry["step"] >= config.patience * config.evaluate_every
 
