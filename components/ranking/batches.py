@@ -6,11 +6,12 @@ the pages of one query share most of their titles.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.ranking.lists import Lists
 from components.text.ragged import ragged_positions
 
 
@@ -83,24 +84,8 @@ class Batch(NamedTuple):
     gains: Any
 
 
-class ListArrays(Protocol):
-    """The arrays of `components.ranking.lists.Lists` that batches are cut from."""
-
-    offsets: NDArray[np.int64]
-    gains: NDArray[np.float32]
-    continuous: NDArray[np.float32]
-    categorical: NDArray[np.int32]
-    query: NDArray[np.int32]
-    title: NDArray[np.int32]
-    company: NDArray[np.int32]
-    queries: NDArray[np.int32]
-    titles: NDArray[np.int32]
-    companies: NDArray[np.int32]
-    example: NDArray[np.int32]
-
-
 def assemble(
-    lists: ListArrays,
+    lists: Lists,
     numbers: NDArray[np.int64],
     vectors: NDArray[np.float32],
     *,
@@ -152,7 +137,7 @@ def assemble(
 
 
 def training_batch(
-    lists: ListArrays,
+    lists: Lists,
     numbers: NDArray[np.int64],
     vectors: NDArray[np.float32],
     *,
