@@ -96,7 +96,8 @@ def compare(
 
     Returns:
         Rows (method, recall with recall_low and recall_high, precision, f1, liquidity: distinct
-        members over all postings, liquidity_batch, pairs, per_posting: the median audience), and
+        members over all postings, postings, liquidity_batch, pairs, per_posting: the median
+        audience), and
         differences (method, against, measure, difference, low, high, relative: to the method
         compared with), all with 95% intervals.
     """
@@ -116,6 +117,7 @@ def compare(
                 "recall_low": float(low),
                 "recall_high": float(high),
                 "liquidity": len(np.unique(recommended.indices)),
+                "postings": recommended.shape[0],
                 "pairs": int(sizes.sum()),
                 "per_posting": float(np.median(sizes)),
             }

@@ -41,7 +41,14 @@ RANKING = {
 }
 
 AUDIENCE_FIGURES = {"recall": 0.5, "recall_low": 0.4, "recall_high": 0.6, "precision": 0.1}
-AUDIENCE_SIZES = {"f1": 0.2, "liquidity_batch": 716.4, "liquidity": 1221, "per_posting": 9.0}
+AUDIENCE_SIZES = {
+    "f1": 0.2,
+    "liquidity_batch": 716.4,
+    "liquidity": 1221,
+    "per_posting": 9.0,
+    "postings": 776,
+}
+
 COMPARED = {"method": "exact match + mean", "against": "exact match", "relative": 0.25}
 AUDIENCE = {
     "audience": [
@@ -123,6 +130,7 @@ def test_an_audience_shows_whom_it_reaches_and_what_neighbours_add():
     for cell in ("716", "1,221", ".125 [.062, .250]", "+91 [+46, +182]", "+25.00%"):
         assert cell in shown
     assert "F1" in shown
+    assert "776 postings" in shown
     assert ".100 [.050, .200]" not in shown
 
 
