@@ -139,9 +139,10 @@ def _audience(tables: Tables) -> Section:
         "Audience expansion",
         f"Whom a posting's notification would go to, for {rows[0]['postings']:,} postings that "
         "test members applied to after their vectors were taken; right are those who applied to a "
-        "posting with its title. Whoever names more members finds more of them, so beside the neighbours stand as many "
-        "random and as many of the most active members. Members reached are those named by any "
-        "of a night's postings, and of all of them. Intervals of 95% over postings.",
+        "posting with its title. Whoever names more members finds more of them, so beside the "
+        "neighbours stand as many random and as many of the most active members. Members reached "
+        "are those named by any of a night's postings, and of all of them. Intervals of 95% over "
+        "postings.",
         [
             Table(
                 "Audiences of the same postings",
