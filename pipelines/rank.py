@@ -129,7 +129,7 @@ def _print(
     for name in ("", "score", "title", "company", "posting"):
         table.add_column(name)
     if cold is not None:
-        table.add_column("without the vector", justify="right")
+        table.add_column("cold", justify="right")
         places = np.empty(len(items), np.int64)
         places[np.argsort(-cold, kind="stable")] = np.arange(1, len(items) + 1)
     rows = tables.posting_rows(items)
@@ -145,3 +145,5 @@ def _print(
             *before,
         )
     console.print(table)
+    if cold is not None:
+        console.print(Text("    cold: the place without the member's activity vector", style="dim"))
