@@ -9,7 +9,7 @@ TENSORFLOW_RANKING := tensorflow-ranking tensorflow-serving-api tf-keras
 
 .PHONY: run test check bench report pins clean
 
-run: $(VENV)/run.stamp  ## The main job: from raw actions to suggested searches. RECIPE=shopping for retail.
+run: $(VENV)/run.stamp  ## The main job: from raw actions to vectors, their uses and a report. RECIPE=shopping for retail.
 	$(BIN)/intent run --recipe $(RECIPE)
 
 report: $(VENV)/run.stamp  ## Print the last run's tables.
