@@ -7,6 +7,7 @@ from components.audience.measure import ACTIVE, CHANCE, EXACT, EXPANDED, RANDOM,
 from components.evaluation import use_plots
 from components.evaluation.ranking import AS_SHOWN, FIGURES, TOWER, TOWER_NO_HISTORY
 from components.evaluation.tables import plain, share
+from components.features.specification import CATEGORICAL, CONTINUOUS, HISTORY_NAMES
 
 Row = Mapping[str, Any]
 Tables = Mapping[str, Sequence[Row]]
@@ -82,8 +83,9 @@ def _ranking(tables: Tables) -> Section:
         "Job-search ranking",
         f"Search pages of {rows[0]['lists']:,} searches that test members made after their "
         "vectors were taken, ranked anew. A page was shown in one order and looked at from the "
-        f"top, which favours that order ({AS_SHOWN}); no ranker is told the place. Rankers with "
-        "“no history” do without the features that count by hand what the member did before, "
+        f"top, which favours that order ({AS_SHOWN}); no ranker is told the place. Rankers read "
+        f"{len(CONTINUOUS) + len(CATEGORICAL)} features; with “no history” they do without the "
+        f"{len(HISTORY_NAMES)} that count by hand what the member did before, "
         "which is what the activity vector tells in its way. Intervals of 95% over searches.",
         [
             Table(
