@@ -9,7 +9,6 @@ Probabilities = NDArray[np.float64]
 Outcomes = NDArray[np.bool_]
 Measure = Callable[[Probabilities, Outcomes], float]
 
-NORMAL_95 = 1.959964
 _TIMES_BY_CHANCE = 200
 
 
@@ -18,20 +17,18 @@ def auc(predicted: Probabilities, happened: Outcomes) -> float:
 
     Not a number when all or none happened.
     """
-    positives = int(happened.sum())
-    negatives = len(happened) - positives
-    if not positives or not negatives:
+    from sklearn.metrics import roc_auc_score
+
+    if happened.all() or not happened.any():
         return float("nan")
-    _, place, times = np.unique(predicted, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(times) - (times - 1) / 2
-    ranks = mean_rank[place][happened].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+    return float(roc_auc_score(happened, predicted))
 
 
 def log_loss(predicted: Probabilities, happened: Outcomes) -> float:
     """Mean of -log of the probability given to what came about, in nats."""
-    given = np.where(happened, predicted, 1 - predicted)
-    return float(-np.log(np.maximum(given, 1e-12)).mean())
+    from sklearn import metrics
+
+    return float(metrics.log_loss(happened, predicted, labels=[False, True]))
 
 
 def brier(predicted: Probabilities, happened: Outcomes) -> float:
@@ -90,11 +87,10 @@ def wilson(rate: float, count: int) -> tuple[float, float]:
 
     Source: Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
-    squared = NORMAL_95**2
-    middle = (rate + squared / (2 * count)) / (1 + squared / count)
-    spread = NORMAL_95 * np.sqrt(rate * (1 - rate) / count + squared / (4 * count**2))
-    spread /= 1 + squared / count
-    return float(max(middle - spread, 0)), float(min(middle + spread, 1))
+    from scipy.stats import binomtest
+
+    interval = binomtest(round(rate * count), count).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def with_intervals(
