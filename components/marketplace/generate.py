@@ -11,7 +11,7 @@ import numpy as np
 from components.files import whole_directory
 from components.marketplace.catalogue import Catalogue, build_catalogue
 from components.marketplace.config import MarketplaceConfig
-from components.marketplace.members import draw_members
+from components.marketplace.members import Members, draw_members
 from components.marketplace.simulate import simulate
 from components.marketplace.tables import Texts
 from components.marketplace.truth import write_truth
@@ -54,6 +54,16 @@ def generate(config: MarketplaceConfig, feed: Path, truth: Path, *, seed: int) -
     return counts
 
 
+def draw_chunk(
+    catalogue: Catalogue, config: MarketplaceConfig, number: int, *, seed: int
+) -> tuple[Members, np.random.Generator]:
+    """Draw the members of one chunk, and hand on the source of luck of all they do."""
+    rng = np.random.default_rng([seed, 1, number])
+    first = number * config.chunk
+    count = min(config.chunk, config.members - first)
+    return draw_members(catalogue, config, first=first, count=count, rng=rng), rng
+
+
 class _Worker:
     """Writes chunks; travels to other processes."""
 
@@ -67,10 +77,7 @@ class _Worker:
     def write(self, number: int) -> dict[str, int]:
         self._texts = self._texts or Texts(self._catalogue)
         config = self._config
-        rng = np.random.default_rng([self._seed, 1, number])
-        first = number * config.chunk
-        count = min(config.chunk, config.members - first)
-        members = draw_members(self._catalogue, config, first=first, count=count, rng=rng)
+        members, rng = draw_chunk(self._catalogue, config, number, seed=self._seed)
         trails = simulate(self._catalogue, config, members, rng=rng)
         part = f"part-{number:05d}.parquet"
         places = {name: self._feed / name / part for name in FEED_TABLES}

@@ -57,7 +57,7 @@ def open_pages(scene: Scene) -> Pages:
     starts = np.cumsum(members.visits) - members.visits
     order = (np.arange(len(member)) - starts[member] + 0.5) / members.visits[member]
 
-    mode = _modes(scene, member)
+    mode = modes(scene, member)
     count = _page_counts(scene, mode)
     visit = np.repeat(np.arange(len(member)), count)
     opens = np.diff(visit, prepend=-1) > 0
@@ -80,7 +80,8 @@ def open_pages(scene: Scene) -> Pages:
     return Pages(of, visit, channel, goal, query, extra)
 
 
-def _modes(scene: Scene, member: Ints) -> Ints:
+def modes(scene: Scene, member: Ints) -> Ints:
+    """Draw what each visit is for: PASSIVE, BROWSING or SEARCHING."""
     active = scene.chance(scene.members.drive[member], len(member))
     browses = scene.chance(BROWSING_SHARE, len(member))
     return np.where(active, np.where(browses, BROWSING, SEARCHING), PASSIVE)
@@ -122,18 +123,32 @@ def _queries(
     scene: Scene, member: Ints, *, goal: Ints, phase: Floats, asked: Flags
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """What each search asks for: something new, or a query asked before for the same goal."""
-    members, rng = scene.members, scene.rng
     at = np.flatnonzero(asked)
-    m, g, narrow = member[at], goal[at], phase[at][:, None]
-    edges = np.cumsum((1 - narrow) * BROAD + narrow * NARROW, axis=1)
-    form = (rng.random((len(at), 1)) * edges[:, -1:] >= edges[:, :-1]).sum(1)
-    o, s, z = members.occupation[m, g], members.speciality[m, g], members.level[m, g]
-    new_query = scene.catalogue.queries.forms[o, s, z, form, members.terse[m]]
-    new_extra = _extras(scene, m)
+    m, g = member[at], goal[at]
+    new_query, new_extra = word_goals(scene, m, goal=g, phase=phase[at])
     source = _asked_again(scene, m * GOALS + g)
     query, extra = np.full(len(member), ANY), np.full(len(member), ANY)
     query[at], extra[at] = new_query[source], new_extra[source]
     return query, extra
+
+
+def word_goals(scene: Scene, member: Ints, *, goal: Ints, phase: Floats) -> tuple[Ints, Ints]:
+    """Put goals into words as their members do.
+
+    Args:
+        scene: whose members search.
+        member: int[n], row of each.
+        goal: int[n], which goal is in mind.
+        phase: float[n], how far that goal has gone, 0 to 1: searches narrow.
+
+    Returns:
+        Query, and the extra word or -1, as in `Pages`.
+    """
+    members, narrow = scene.members, phase[:, None]
+    edges = np.cumsum((1 - narrow) * BROAD + narrow * NARROW, axis=1)
+    form = (scene.rng.random((len(member), 1)) * edges[:, -1:] >= edges[:, :-1]).sum(1)
+    wish = (own[member, goal] for own in (members.occupation, members.speciality, members.level))
+    return scene.catalogue.queries.forms[*wish, form, members.terse[member]], _extras(scene, member)
 
 
 def _asked_again(scene: Scene, run: Ints) -> Ints:

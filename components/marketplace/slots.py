@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from components.marketplace.codes import (
     APPLY,
-    DISMISS,
     IGNORED,
     NAVIGATION,
     NOTIFICATION,
@@ -17,18 +16,22 @@ from components.marketplace.codes import (
 )
 from components.marketplace.occupations import NEIGHBOURS
 from components.marketplace.pages import Pages
-from components.marketplace.postings import LEVELS, REMOTE_CITY
+from components.marketplace.postings import LEVELS
 from components.marketplace.queries import ANY, RESULTS
+from components.marketplace.response import (
+    DECIDING_SHARE,
+    LUCK,
+    PLACES,
+    RELUCTANCE,
+    act,
+    relevance,
+)
 from components.marketplace.scene import Flags, Floats, Ints, Scene
 
 # Places on a page of each of codes.CHANNELS.
-PAGE_SIZE = np.array([10, 8, 5, 2, 1])
+PAGE_SIZE = np.array([PLACES, 8, 5, 2, 1])
 # The j-th of n places shows a result from the j-th of n strata, which widen by this exponent.
 STRATA = 2.2
-# A place is looked at with probability (1 + position) ** -ATTENTION.
-ATTENTION = 0.6
-# Share of visits in which the member is ready to apply; in others it takes a perfect match.
-DECIDING_SHARE, RELUCTANCE = 0.5, 4.5
 # How often recommendations still follow the goal before.
 LAG = 0.2
 
@@ -63,19 +66,19 @@ def fill_pages(scene: Scene, pages: Pages) -> Slots:
     page, posting = page[first], posting[first]
     position = np.arange(len(page)) - np.searchsorted(page, page)
 
-    relevance = _relevance(scene, pages, page, posting)
-    outcome = _outcomes(scene, pages, page=page, position=position, relevance=relevance)
+    fit = _relevance(scene, pages, page, posting)
+    outcome = _outcomes(scene, pages, page=page, position=position, relevance=fit)
     navigated = pages.channel[page] == NAVIGATION
     outcome[navigated] = IGNORED
     member = pages.member[page]
     saved = scene.one_of_the_last(3, member=member, there=outcome == SAVE, wanted=navigated)
     back, saved = np.flatnonzero(navigated)[saved != ANY], saved[saved != ANY]
     posting[back] = posting[saved]
-    relevance[back] = _relevance(scene, pages, page[back], posting[back])
-    applies = scene.chance(0.25 + 0.2 * relevance[back], len(back))
+    fit[back] = _relevance(scene, pages, page[back], posting[back])
+    applies = scene.chance(0.25 + 0.2 * fit[back], len(back))
     outcome[back] = np.where(applies, APPLY, VIEW)
 
-    slots = Slots(page, position, posting, relevance, outcome)
+    slots = Slots(page, position, posting, fit, outcome)
     _open_something(scene, pages, slots)
     _apply_once(member, slots)
     return slots
@@ -100,8 +103,14 @@ def _shown(scene: Scene, pages: Pages, page: Ints) -> NDArray[np.int64]:
         catalogue.queries.results[pages.query[page], place],
         catalogue.ranked[o[page], s[page], z[page], place],
     )
-    first, alike = catalogue.postings.first_alike, catalogue.postings.alike
-    fresh = first[ranked] + (scene.rng.random(count) * alike[ranked]).astype(np.int64)
+    return mix_in_fresh(scene, ranked)
+
+
+def mix_in_fresh(scene: Scene, ranked: Ints) -> NDArray[np.int64]:
+    """Give some of the places to any posting of the same speciality, however unpopular."""
+    postings, count = scene.catalogue.postings, len(ranked)
+    luck = (scene.rng.random(count) * postings.alike[ranked]).astype(np.int64)
+    fresh = postings.first_alike[ranked] + luck
     return np.where(scene.chance(scene.config.fresh, count), fresh, ranked)
 
 
@@ -129,45 +138,17 @@ def _suggested(scene: Scene, pages: Pages) -> tuple[Ints, Ints, Ints]:
 
 
 def _relevance(scene: Scene, pages: Pages, page: Ints, posting: Ints) -> NDArray[np.float32]:
-    """How well postings fit the goal in mind."""
-    members, postings = scene.members, scene.catalogue.postings
-    m, g = pages.member, pages.goal
-    wanted = members.occupation[m, g][page]
-    offered = postings.occupation[posting]
-    same = wanted == offered
-    close = scene.catalogue.occupations.closeness[wanted, offered]
-    relevance = np.where(same, np.float32(1.0), np.float32(0.5) * close)
-    special = postings.speciality[posting] == members.speciality[m, g][page]
-    relevance += np.float32(0.6) * (same & special)
-    apart = np.abs(postings.level[posting] - members.level[m, g][page])
-    relevance += np.array([0.45, 0.05, -0.35, -0.6], np.float32)[apart]
-    relevance += np.float32(0.45) * (postings.industry[posting] == members.industry[m, g][page])
-    city = postings.city[posting]
-    elsewhere = (city != members.city[m][page]) & (city != REMOTE_CITY)
-    relevance -= np.float32(0.25) * (members.choosy[m][page] & elsewhere)
-    return relevance
+    member, goal = pages.member[page], pages.goal[page]
+    return relevance(scene.catalogue, scene.members, member=member, goal=goal, posting=posting)
 
 
 def _outcomes(
     scene: Scene, pages: Pages, *, page: Ints, position: Ints, relevance: Floats
 ) -> NDArray[np.int8]:
-    """Look at a place, open the posting, then act on it."""
-    luck = scene.rng.random((4, len(page)), dtype=np.float32)
-    looked = (1 + np.arange(PAGE_SIZE.max(), dtype=np.float32)) ** -ATTENTION
-    opened = luck[0] < looked[position] * _logistic(2.6 * relevance - 4.1)
+    luck = scene.rng.random((LUCK, len(page)), dtype=np.float32)
     decides = scene.chance(DECIDING_SHARE, pages.visit[-1] + 1)[pages.visit]
     appetite = scene.members.appetite[pages.member] - RELUCTANCE * ~decides
-    applies = luck[1] < _logistic(3.2 * relevance - 6.5 + appetite[page])
-    saves = luck[2] < 0.7 * _logistic(3.0 * relevance - 6.0)
-    dismisses = luck[3] < 0.6 * _logistic(1.6 - 3.0 * relevance)
-    outcome = np.full(len(page), IGNORED, np.int8)
-    for happens, action in ((opened, VIEW), (dismisses, DISMISS), (saves, SAVE), (applies, APPLY)):
-        outcome[opened & happens] = action
-    return outcome
-
-
-def _logistic(x: Floats) -> Floats:
-    return 1 / (1 + np.exp(-x))
+    return act(luck, position=position, relevance=relevance, appetite=appetite[page])
 
 
 def _open_something(scene: Scene, pages: Pages, slots: Slots) -> None:

@@ -165,7 +165,6 @@ def write_truth(catalogue: Catalogue, truth: Path) -> None:
     """Write what the catalogue's texts mean; the members' goals are written chunk by chunk."""
     occupations, postings, queries = catalogue.occupations, catalogue.postings, catalogue.queries
     families = list(FAMILIES)
-    words = [_company_word(name) for name in catalogue.companies.names]
     (truth / "members").mkdir()
     np.save(truth / "closeness.npy", occupations.closeness)
     tables: dict[str, dict] = {
@@ -177,10 +176,7 @@ def write_truth(catalogue: Catalogue, truth: Path) -> None:
             "neighbours": occupations.neighbours.tolist(),
         },
         "postings": {
-            "entity": [
-                f"{words[company]} {postings.titles[title].lower()}"
-                for company, title in zip(postings.company, postings.title, strict=True)
-            ],
+            "entity": entity_texts(catalogue),
             "occupation": postings.occupation,
             "speciality": postings.speciality,
             "level": postings.level,
@@ -197,6 +193,16 @@ def write_truth(catalogue: Catalogue, truth: Path) -> None:
     tables["queries"]["query"] = pa.array(queries.texts).take(pa.array(queries.meaning[:, 0]))
     for name, columns in tables.items():
         save(pa.table(columns), truth / f"{name}.parquet")
+
+
+def entity_texts(catalogue: Catalogue) -> list[str]:
+    """Return the text of each posting as an entity: "c_company title"."""
+    postings = catalogue.postings
+    words = [_company_word(name) for name in catalogue.companies.names]
+    return [
+        f"{words[company]} {postings.titles[title].lower()}"
+        for company, title in zip(postings.company, postings.title, strict=True)
+    ]
 
 
 def _company_word(company: str) -> str:

@@ -11,7 +11,6 @@ from components.marketplace.codes import (
     ACTIONS,
     APPLY,
     CHANNELS,
-    DAY,
     INTERACTION,
     LONG_VIEW,
     NAVIGATION,
@@ -26,6 +25,7 @@ from components.marketplace.events import Events, order_events
 from components.marketplace.occupations import NEIGHBOURS
 from components.marketplace.postings import INDUSTRIES
 from components.marketplace.queries import ANY
+from components.marketplace.response import answer
 from components.marketplace.simulate import Trails
 from components.marketplace.tables import Texts, coded, save
 from components.marketplace.words import CITIES, REMOTE
@@ -127,23 +127,19 @@ class _Chunk:
         )
 
     def responses(self, rng: np.random.Generator) -> pa.Table:
-        """Recruiters' answers, days later; a better fit has a better answer, many have none."""
         events, slots = self._events, self._slots
         applied = np.flatnonzero(events.action == APPLY)
         slot, ts = events.slot[applied], events.ts[applied]
         member = self._pages.member[slots.page[slot]]
-        fit = 1.6 * (slots.relevance[slot] - 1.4) + 0.7 * self._members.ability[member]
-        score = fit + rng.logistic(0, 0.7, len(slot))
-        kind = (score > 1.0).astype(np.int64) + (score > 2.4)
-        delay = rng.gamma(1.5, 4 * DAY * (1 + kind)).astype(np.int64)
-        answered = score > -0.6
+        said = answer(rng, slots.relevance[slot], self._members.ability[member])
+        answered = said.answered
         return pa.table(
             {
                 "member_id": coded(member[answered], self._names),
                 **self._posting(slots.posting[slot][answered]),
                 "applied_ts": ts[answered],
-                "response": coded(kind[answered], RESPONSES),
-                "response_ts": (ts + delay)[answered],
+                "response": coded(said.kind[answered], RESPONSES),
+                "response_ts": (ts + said.delay)[answered],
             }
         )
 
