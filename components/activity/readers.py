@@ -159,7 +159,7 @@ def _json_lines(
     for lines in _lines(file, stored):
         if lines.unreadable:
             yield Block(_unread(lines.unreadable, BAD_TEXT), _share(file, stored))
-        yield Block(_parse(lines, engine), _share(file, stored))
+        yield Block(parse_json(lines, engine), _share(file, stored))
 
 
 def _lines(file: SourceFile, stored: pa.NativeFile) -> Iterator[Lines]:
@@ -202,7 +202,8 @@ def _split_lines(data: bytes) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
 
 
-def _parse(lines: Lines, engine: "duckdb.DuckDBPyConnection") -> pa.Table:
+def parse_json(lines: Lines, engine: "duckdb.DuckDBPyConnection") -> pa.Table:
+    """Return the rows (as in `Block`) of lines that hold a JSON object each, or should."""
     paths = [f"$.{name}" for name in COLUMNS]
     # Only what sorts like an object, an array or a boolean is parsed again for its type.
     wrong = " OR ".join(

@@ -104,6 +104,22 @@ class Embedder:
         chunks = sum(map(len, closed_of), len(newest))
         return Embedded(vectors, newest_vectors, list(closed), chunks, len(encoded))
 
+    def recent(self, document: np.ndarray) -> np.ndarray:
+        """Return the end of a document that its vector is made of, beginning where a chunk does.
+
+        What is returned has the vector of the whole, also after both grow by the same subwords.
+        """
+        return recent_part(document, self._limit, self._chunks)
+
+    def closed_keys(self, document: np.ndarray) -> list[bytes]:
+        """Return `chunk_key` of the closed chunks that a document's vector averages, newest first.
+
+        Args:
+            document: int32 subwords, without [CLS].
+        """
+        chunks = recent_chunks(document, self._limit, self._chunks)
+        return [chunk_key(chunk) for chunk, is_closed in chunks if is_closed]
+
 
 class Embedded(NamedTuple):
     """Vectors and what they cost.
@@ -132,6 +148,13 @@ def recent_chunks(document: np.ndarray, limit: int, count: int) -> list[tuple[np
     for number in range(closed - 1, max(-1, closed - count), -1):
         chunks.append((document[number * limit : (number + 1) * limit], True))
     return chunks
+
+
+def recent_part(document: np.ndarray, limit: int, count: int) -> np.ndarray:
+    """Return the end of a document that holds its recent chunks and begins where a chunk does."""
+    closed = max(len(document) - 1, 0) // limit
+    # The newest chunk may begin anywhere in the last closed one.
+    return document[max(closed - max(count - 1, 1), 0) * limit :]
 
 
 def chunk_key(chunk: np.ndarray) -> bytes:

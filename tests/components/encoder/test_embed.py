@@ -14,6 +14,7 @@ from components.encoder.embed import (
     embed_examples,
     embed_members,
     recent_chunks,
+    recent_part,
 )
 from components.encoder.engines import batches, equal_lengths, fastest_engine, make_encode
 from components.encoder.errors import EncoderError
@@ -52,6 +53,16 @@ def test_closed_chunks_never_change(length, more):
         {chunk_key(chunk) for chunk, closed in chunks if closed} for chunks in (before, after)
     )
     assert closed_before <= closed_after
+
+
+@given(length=st.integers(0, 200), more=st.integers(0, 50), count=st.integers(1, 5))
+def test_the_recent_part_stands_for_the_whole_also_as_both_grow(length, more, count):
+    whole = np.arange(length + more)
+    kept = np.concatenate([recent_part(whole[:length], 10, count), whole[length:]])
+    expected, found = (recent_chunks(document, 10, count) for document in (whole, kept))
+    assert [(c.tolist(), closed) for c, closed in found] == [
+        (c.tolist(), closed) for c, closed in expected
+    ]
 
 
 @given(st.lists(st.integers(1, 31), max_size=40))
