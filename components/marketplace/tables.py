@@ -29,7 +29,7 @@ class Texts:
         return pa.array([f"m{number:08d}" for number in range(first, first + count)])
 
     def queries(
-        self, query: NDArray[np.int64], extra: NDArray[np.int64], none: NDArray[np.bool_]
+        self, query: NDArray[np.integer], extra: NDArray[np.integer], none: NDArray[np.bool_]
     ) -> pa.DictionaryArray:
         """Texts of queries, with their extra word where that is not -1."""
         width = len(EXTRAS) + 1
