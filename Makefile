@@ -38,11 +38,13 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	@echo "Installing Intent Store into $(VENV), once (3 to 5 minutes)..."
 	$(PIP) --editable .
 	$(PIP) --no-deps $(TENSORFLOW_RANKING)
+	$(BIN)/python -m serving.local.binaries nginx
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "Installing what the tests need into $(VENV), once..."
 	$(PIP) --editable '.[dev]'
+	$(BIN)/python -m serving.local.binaries redis-server redis-cli wrk
 	@touch $@
 
 # An environment of another Python, or one without pip, is built anew; a sound one is kept.

@@ -12,13 +12,10 @@ from components.extreme.suggest import (
     read_visitor,
     rendered_sessions,
 )
-from components.extreme.training_sets import load_slices
+from components.extreme.training_sets import SURFACES, load_slices
 from pipelines.local.runs import Run
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.show import print_suggestions, print_trail
-
-DATASET: dict[Surface, str] = {"explore": "D1-new", "any": "D2"}
-"""What a surface predicts: labels the past does not hold, or any."""
 
 TITLES: dict[Surface, str] = {"explore": "Suggested searches", "any": "Try searching for"}
 
@@ -49,7 +46,7 @@ def show_suggestions(
     trail = _trail(run, recipe, member, actions)
     suggester = Suggester.open(
         run.path / "finetune" / "encoder",
-        load_slices(run.path / "slice-finetuned" / "slices")[DATASET[surface]],
+        load_slices(run.path / "slice-finetuned" / "slices")[SURFACES[surface]],
         run.path / "examples" / "examples",
         recipe.vertical,
         recipe.embed,

@@ -1,163 +1,24 @@
 """The training pipeline: from actions to vectors, what they are used for, and how good that is."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
 
 from components.activity.component import cut_sessions, describe_sessions, ingest
-from components.audience.component import train_audience
-from components.baselines.component import learn_words, pool_words
+from components.baselines.component import learn_words, pool_everyone, pool_words
 from components.encoder.component import embed, embed_everyone, finetune_encoder, pretrain_encoder
-from components.evaluation.component import (
-    draw_report,
-    evaluate_methods,
-    measure_rankers,
-    measure_search,
-)
+from components.evaluation.component import draw_report, evaluate_methods
 from components.extreme.component import rank_entities, train_slices
-from components.features.component import build_features
-from components.hires.component import train_hires
 from components.labels.component import cut_examples
-from components.neighbours.component import index_neighbours
-from components.ranking.component import build_ranking_lists, train_rank_trees, train_ranker
 from components.text.component import learn_vocabulary, tokenise
 from pipelines.resolve import resolve_recipe
+from pipelines.steps import RETRIES, step
+from pipelines.uses import offer_variants, put_to_use
 
 PREDICTED_ENTITIES = 20
 
 PUBLISHED = {name: f"report/report/{name}" for name in ("report.json", "report.html")}
 """Files at the top of a run's directory, and where the last step puts them."""
-
-RANKERS = {
-    "rank-base": "base",
-    "rank-vector": "tower",
-    "rank-base-no-history": "base-no-history",
-    "rank-vector-no-history": "tower-no-history",
-}
-"""Steps that train a ranker, and its variant; `intent rank` asks that of rank-vector."""
-
-RETRIES = 5
-"""Of a step that takes long; its outputs are whole or absent, and training has checkpoints."""
-
-
-# Above the pipeline, because kfp calls the pipeline's function where it is defined.
-def _step(name: str, task: dsl.PipelineTask, *, retries: int = 0) -> Mapping[str, Any]:
-    """Name a step in the UI and on disk, and have it tried again where machines come and go."""
-    task.set_display_name(name)
-    if retries:
-        task.set_retry(
-            num_retries=retries,
-            backoff_duration="30s",
-            backoff_factor=2,
-            backoff_max_duration="600s",
-        )
-    return task.outputs
-
-
-def _uses(
-    sections: Any,
-    feed: Any,
-    sessions: Any,
-    examples: Any,
-    *,
-    words: Any,
-    vectors: Any,
-    slices: Any,
-    everyone: Any,
-    checkpoints: Any,
-) -> dict[str, Any]:
-    """Add the steps that put vectors and entities to use; return what the report shows of them."""
-    seed = sections["seed"]
-    counted = _step(
-        "features",
-        build_features(
-            feed=feed, sessions=sessions, examples=examples, config=sections["features"]
-        ),
-        retries=RETRIES,
-    )
-    lists = _step(
-        "ranking-lists",
-        build_ranking_lists(
-            feed=feed,
-            features=counted["asof"],
-            sessions=sessions,
-            examples=examples,
-            config=sections["lists"],
-            seed=seed,
-        ),
-        retries=RETRIES,
-    )["lists"]
-    trees = _step(
-        "rank-trees",
-        train_rank_trees(lists=lists, config=sections["trees"], seed=seed),
-        retries=RETRIES,
-    )["trees"]
-    rankers = {
-        variant.replace("-", "_"): _step(
-            name,
-            train_ranker(
-                lists=lists,
-                vectors=vectors,
-                words=words,
-                config=sections["ranker"],
-                variant=variant,
-                seed=seed,
-                checkpoints=checkpoints,
-            ),
-            retries=RETRIES,
-        )["ranker"]
-        for name, variant in RANKERS.items()
-    }
-    ranking = _step(
-        "measure-ranking",
-        measure_rankers(
-            lists=lists,
-            vectors=vectors,
-            trees=trees,
-            **rankers,
-            config=sections["evaluation"],
-            seed=seed,
-        ),
-        retries=RETRIES,
-    )["measured"]
-    hires = _step(
-        "hires",
-        train_hires(
-            feed=feed,
-            sessions=sessions,
-            features=counted["asof"],
-            examples=examples,
-            config=sections["hires"],
-            seed=seed,
-        ),
-        retries=RETRIES,
-    )["hires"]
-    index = _step(
-        "neighbours",
-        index_neighbours(vectors=everyone, config=sections["neighbours"], seed=seed),
-        retries=RETRIES,
-    )["index"]
-    neighbours = _step(
-        "measure-neighbours",
-        measure_search(index=index, config=sections["neighbours"], seed=seed),
-        retries=RETRIES,
-    )["measured"]
-    audience = _step(
-        "audience",
-        train_audience(
-            feed=feed,
-            sessions=sessions,
-            examples=examples,
-            vectors=vectors,
-            slices=slices,
-            features=counted["asof"],
-            config=sections["audience"],
-            seed=seed,
-        ),
-        retries=RETRIES,
-    )["audience"]
-    return {"ranking": ranking, "neighbours": neighbours, "audience": audience, "hires": hires}
 
 
 @dsl.pipeline(name="intent-training")
@@ -165,6 +26,8 @@ def training(
     recipe: str = "quickstart",
     overrides: dict = {"seed": "1"},  # noqa: B006 - kfp reads the default, nothing changes it
     checkpoints: str = "/checkpoints",
+    registry: str = "/registry",
+    experiments: str = "/experiments",
 ):
     """From member actions to activity vectors, their uses and a report.
 
@@ -181,8 +44,8 @@ def training(
     10. finetune: train encoder and label layer on the labels.
     11. embed-fasttext, embed-pretrained, embed-finetuned: give each context a vector.
     12. slice-fasttext, slice-pretrained, slice-finetuned: train a Slice on each kind of vector.
-    13. vectors: give every member's whole trail its activity vector.
-    14. entities: rank every member's predicted entities.
+    13. vectors, vectors-fasttext: give every member's whole trail its activity vector.
+    14. entities, entities-fasttext: rank every member's predicted entities.
     15. features: count what rankers read of members, queries and postings, as of each member's cut
         and as of now. A source that tells not what it showed has no rankers: this step's output and
         those of the uses after it are empty then.
@@ -198,40 +61,45 @@ def training(
     23. evaluate: measure every method of suggestion on members that no model has seen; the only
         reader of the truth.
     24. report: draw the tables and plots.
+    25. offer-encoder, offer-suggestions, offer-rankers, offer-audiences: package what was trained
+        as variants that model servers can load.
+    26. register: put the variants into the registry, and into their experiments at 0%.
 
     Args:
         recipe: the name of a recipe, or its YAML text.
         overrides: dotted keys of the recipe and their values, {"pretrain.epochs": "1"}.
         checkpoints: folder (local, or a mounted volume) in which the long steps keep the state they
             continue from when they are retried; one run at a time uses it.
+        registry: folder or gs://bucket/prefix in which variants are registered.
+        experiments: folder of the experiments' manifests.
     """
-    sections = _step("resolve", resolve_recipe(recipe=recipe, overrides=overrides))
+    sections = step("resolve", resolve_recipe(recipe=recipe, overrides=overrides))
     seed, vertical, split = sections["seed"], sections["vertical"], sections["split"]
 
-    ingested = _step(
+    ingested = step(
         "ingest",
         ingest(
             source=sections["source"], vertical=vertical, config=sections["activity"], seed=seed
         ),
         retries=RETRIES,
     )
-    sessions = _step(
+    sessions = step(
         "sessions",
         cut_sessions(feed=ingested["feed"], config=sections["activity"]),
         retries=RETRIES,
     )["sessions"]
-    described = _step(
+    described = step(
         "session-report",
         describe_sessions(sessions=sessions, vertical=vertical, source=sections["source"]),
     )["described"]
-    vocabulary = _step(
+    vocabulary = step(
         "vocabulary",
         learn_vocabulary(
             sessions=sessions, config=sections["text"], vertical=vertical, split=split, seed=seed
         ),
         retries=RETRIES,
     )["vocabulary"]
-    tokens = _step(
+    tokens = step(
         "tokens",
         tokenise(
             sessions=sessions,
@@ -242,7 +110,7 @@ def training(
         ),
         retries=RETRIES,
     )["tokens"]
-    examples = _step(
+    examples = step(
         "examples",
         cut_examples(
             sessions=sessions,
@@ -254,7 +122,7 @@ def training(
         retries=RETRIES,
     )["examples"]
 
-    words = _step(
+    words = step(
         "fasttext",
         learn_words(
             sessions=sessions,
@@ -265,7 +133,7 @@ def training(
         ),
         retries=RETRIES,
     )
-    pretrained = _step(
+    pretrained = step(
         "pretrain",
         pretrain_encoder(
             tokens=tokens,
@@ -277,7 +145,7 @@ def training(
         ),
         retries=RETRIES,
     )["encoder"]
-    finetuned = _step(
+    finetuned = step(
         "finetune",
         finetune_encoder(
             pretrained=pretrained,
@@ -298,29 +166,42 @@ def training(
     }
     ranked: dict[str, Any] = {}
     for name, task in vectors.items():
-        own = _step(f"embed-{name}", task, retries=RETRIES)["vectors"]
-        slices = _step(
+        own = step(f"embed-{name}", task, retries=RETRIES)["vectors"]
+        slices = step(
             f"slice-{name}",
             train_slices(vectors=own, examples=examples, config=sections["slice"], seed=seed),
             retries=RETRIES,
         )["slices"]
         ranked |= {f"{name}_vectors": own, f"{name}_slices": slices}
 
-    everyone = _step(
-        "vectors",
-        embed_everyone(encoder=finetuned, tokens=tokens, config=sections["embed"]),
-        retries=RETRIES,
-    )["vectors"]
-    _step(
-        "entities",
-        rank_entities(
-            vectors=everyone,
-            slices=ranked["finetuned_slices"],
-            predicted=PREDICTED_ENTITIES,
-        ),
-        retries=RETRIES,
-    )
-    uses = _uses(
+    everyone = {
+        "finetuned": step(
+            "vectors",
+            embed_everyone(encoder=finetuned, tokens=tokens, config=sections["embed"]),
+            retries=RETRIES,
+        )["vectors"],
+        "fasttext": step(
+            "vectors-fasttext",
+            pool_everyone(words=words["words"], sessions=sessions),
+            retries=RETRIES,
+        )["vectors"],
+    }
+    entities = {
+        encoder: step(
+            name,
+            rank_entities(
+                vectors=everyone[encoder],
+                slices=ranked[f"{encoder}_slices"],
+                sessions=sessions,
+                examples=examples,
+                vertical=vertical,
+                predicted=PREDICTED_ENTITIES,
+            ),
+            retries=RETRIES,
+        )["entities"]
+        for name, encoder in (("entities", "finetuned"), ("entities-fasttext", "fasttext"))
+    }
+    uses = put_to_use(
         sections,
         ingested["feed"],
         sessions,
@@ -328,10 +209,10 @@ def training(
         words=words["words"],
         vectors=ranked["finetuned_vectors"],
         slices=ranked["finetuned_slices"],
-        everyone=everyone,
+        everyone=everyone["finetuned"],
         checkpoints=checkpoints,
     )
-    measured = _step(
+    measured = step(
         "evaluate",
         evaluate_methods(
             examples=examples,
@@ -346,12 +227,12 @@ def training(
         ),
         retries=RETRIES,
     )["measured"]
-    _step(
+    step(
         "report",
         draw_report(
             name=sections["name"],
             measured=measured,
-            **uses,
+            **uses["report"],
             sessions=sessions,
             described=described,
             pretrained=pretrained,
@@ -359,4 +240,17 @@ def training(
             config=sections["evaluation"],
             seed=seed,
         ),
+    )
+    offer_variants(
+        sections,
+        uses,
+        words=words["words"],
+        finetuned=finetuned,
+        examples=examples,
+        everyone=everyone,
+        slices=ranked,
+        entities=entities["finetuned"],
+        measured=measured,
+        registry=registry,
+        experiments=experiments,
     )

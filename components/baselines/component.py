@@ -57,3 +57,19 @@ def pool_words(
         context_end=table["context_end"],
     )
     save_vectors(Path(vectors.path), pooled, encoder="fastText")
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def pool_everyone(
+    words: dsl.Input[dsl.Model],
+    sessions: dsl.Input[dsl.Dataset],
+    vectors: dsl.Output[dsl.Dataset],
+):
+    """Give every member's whole trail the mean of its word vectors."""
+    from pathlib import Path
+
+    from components.baselines.fasttext import WordVectors, member_vectors
+    from components.encoder.vectors import save_member_vectors
+
+    pooled = member_vectors(WordVectors.load(Path(words.path)), Path(sessions.path))
+    save_member_vectors(Path(vectors.path), pooled)

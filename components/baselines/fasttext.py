@@ -7,10 +7,12 @@ Source: paper, section 5.1; Bojanowski et al., Enriching word vectors with subwo
 TACL 2017.
 """
 
+import hashlib
 import json
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -24,6 +26,7 @@ from components.activity.config import SplitConfig, Vertical
 from components.activity.split import member_split
 from components.baselines.config import FastTextConfig
 from components.baselines.errors import BaselineError
+from components.encoder.vectors import MemberVectors
 from components.files import whole_directory
 from components.progress import progress
 from components.text.ragged import ragged_positions, run_starts, whole_member_batches
@@ -56,6 +59,13 @@ class WordVectors:
     def dimension(self) -> int:
         """Length of a vector."""
         return self.unit.shape[1]
+
+    @cached_property
+    def version(self) -> str:
+        """Tells these words' vectors from any others', with which they are not comparable."""
+        content = hashlib.blake2b("\n".join(self.words).encode(), digest_size=8)
+        content.update(np.ascontiguousarray(self.unit).tobytes())
+        return f"fasttext-{content.hexdigest()}"
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -165,15 +175,12 @@ def context_vectors(
     with progress("fastText vectors", total=len(first)) as bar:
         for batch in _batches(sessions):
             rows, members = wanted.take(batch)
-            session_starts, session_offsets = _sessions(batch)
+            session_vectors, session_offsets = _session_vectors(batch, known)
             if np.any(end[rows] > np.diff(session_offsets)[members]):
                 late = rows[end[rows] > np.diff(session_offsets)[members]][0]
                 raise BaselineError(
                     f"{sessions}: member {member_ids[late]!r} has fewer than {end[late]} sessions"
                 )
-            ids, lengths = known.of_rows(batch)
-            per_session = np.add.reduceat(lengths, session_starts)
-            session_vectors = _means(ids, per_session, len(words.words)) @ words.unit
             counts = end[rows] - first[rows]
             span = ragged_positions(session_offsets[members] + first[rows], counts)
             pooled[rows] = _means(span, counts, len(session_vectors)) @ session_vectors
@@ -182,6 +189,26 @@ def context_vectors(
     if missing is not None:
         raise BaselineError(f"{sessions}: holds no member {missing!r}")
     return pooled
+
+
+def member_vectors(words: WordVectors, sessions: Path) -> MemberVectors:
+    """Pool every member's whole trail, as `context_vectors` pools a context.
+
+    Args:
+        words: trained on action sequences.
+        sessions: directory of session parts.
+
+    Returns:
+        One vector per member of `sessions`, 0 where no word of the trail is known.
+    """
+    known, members, pooled = _KnownWords(words), [], []
+    for batch in _batches(sessions):
+        vectors, offsets = _session_vectors(batch, known)
+        counts = np.diff(offsets)
+        pooled.append(_means(np.arange(len(vectors)), counts, len(vectors)) @ vectors)
+        column = batch.column("member_id")
+        members.append(column.take(pa.array(run_starts(column))))
+    return MemberVectors(pa.chunked_array(members), np.concatenate(pooled), {}, words.version)
 
 
 class _ExamplesOfMembers:
@@ -213,7 +240,7 @@ class _KnownWords:
     """Word ids of action rows; every distinct text of a batch is looked up once."""
 
     def __init__(self, words: WordVectors):
-        self._words = words
+        self.words = words
 
     def of_rows(self, batch: pa.RecordBatch) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the ids of all rows' known words, end to end, and their number per row."""
@@ -223,7 +250,7 @@ class _KnownWords:
         for place, column in enumerate(("action", *RENDERERS)):
             encoded = batch.column(column).dictionary_encode()
             texts = _rendered(encoded.dictionary.to_pylist(), column)
-            ids, counts = self._words.word_ids([*texts, ""])
+            ids, counts = self.words.word_ids([*texts, ""])
             codes = encoded.indices.fill_null(len(texts)).to_numpy()
             starts[:, place] = (held + np.cumsum(counts) - counts)[codes]
             lengths[:, place] = counts[codes]
@@ -340,6 +367,16 @@ def _of_training_members(batch: pa.RecordBatch, split: SplitConfig, seed: int) -
     members = batch.column("member_id").take(pa.array(starts)).to_pylist()
     sides = member_split(members, seed=seed, validation=split.validation, test=split.test)
     return pa.array(np.repeat(sides == 0, np.diff(np.append(starts, batch.num_rows))))
+
+
+def _session_vectors(
+    batch: pa.RecordBatch, known: _KnownWords
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return each session's mean word vector, and per member where its sessions lie among them."""
+    starts, offsets = _sessions(batch)
+    ids, lengths = known.of_rows(batch)
+    per_session = np.add.reduceat(lengths, starts)
+    return _means(ids, per_session, len(known.words.words)) @ known.words.unit, offsets
 
 
 def _sessions(batch: pa.RecordBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

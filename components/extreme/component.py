@@ -34,16 +34,35 @@ def train_slices(
 def rank_entities(
     vectors: dsl.Input[dsl.Dataset],
     slices: dsl.Input[dsl.Model],
+    sessions: dsl.Input[dsl.Dataset],
+    examples: dsl.Input[dsl.Dataset],
+    vertical: dict,
     predicted: int,
     entities: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Rank every member's predicted entities."""
+    """Rank every member's predicted entities, with and without what the member has done."""
     from pathlib import Path
 
+    from components.activity.config import Vertical
+    from components.encoder.vectors import MemberVectors
     from components.extreme.entities import predict_entities
-    from components.extreme.training_sets import load_slices
+    from components.extreme.training_sets import SURFACES, load_slices
+    from components.labels.examples import read_labels
+    from components.labels.trails import past_labels
 
-    model = load_slices(Path(slices.path))["D2"]
-    members = predict_entities(Path(vectors.path), model, Path(entities.path), k=predicted)
+    models = load_slices(Path(slices.path))
+    past = past_labels(
+        Path(sessions.path),
+        read_labels(Path(examples.path)),
+        MemberVectors.open(Path(vectors.path)).member_ids,
+        Vertical(**vertical),
+    )
+    members = predict_entities(
+        Path(vectors.path),
+        {surface: models[dataset] for surface, dataset in SURFACES.items()},
+        past,
+        Path(entities.path),
+        k=predicted,
+    )
     metrics.log_metric("members", members)

@@ -1,6 +1,7 @@
 """Suggested searches for one trail: a member's, or the few actions of a visitor nobody has seen."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from components.activity.config import ActivityConfig, FilesConfig, Vertical
 from components.activity.schema import ActivityError
@@ -20,6 +22,7 @@ from components.extreme.errors import ExtremeError
 from components.extreme.slice import Slice
 from components.labels.examples import read_labels
 from components.text.render import action_text, entity_text
+from components.text.vocabulary import Vocabulary
 
 Surface = Literal["explore", "any"]
 VISITOR = "visitor"
@@ -43,18 +46,17 @@ class Suggestion(NamedTuple):
     seen: bool
 
 
-class Suggester:
-    """A fine-tuned encoder and its Slice classifiers, ready for single trails.
+class LabelRanker:
+    """Slice classifiers and the texts of their labels, ready for single trails.
 
     Args:
-        embedder: turns trails into vectors.
         model: predicts labels from vectors.
         labels: table of the labels, with `text` and `kind`.
         vertical: which actions there are and which make labels.
     """
 
-    def __init__(self, embedder: Embedder, model: Slice, labels: pa.Table, vertical: Vertical):
-        self._embedder, self._model, self._vertical = embedder, model, vertical
+    def __init__(self, model: Slice, labels: pa.Table, vertical: Vertical):
+        self._model, self._vertical = model, vertical
         self._texts: list[str] = labels.column("text").to_pylist()
         self._kinds: list[str] = labels.column("kind").to_pylist()
         self._numbers = {
@@ -62,17 +64,13 @@ class Suggester:
             for n, (kind, text) in enumerate(zip(self._kinds, self._texts, strict=True))
         }
 
-    @classmethod
-    def open(
-        cls, encoder: Path, model: Slice, examples: Path, vertical: Vertical, embed: EmbedConfig
-    ) -> Self:
-        """Open what a run trained: its fine-tuned encoder, one of its Slices and its labels."""
-        return cls(Embedder.load(encoder, embed), model, read_labels(examples), vertical)
-
-    def suggest(self, trail: pa.Table, k: int, surface: Surface) -> list[Suggestion]:
+    def best(
+        self, vector: NDArray[np.float32], trail: pa.Table, k: int, surface: Surface
+    ) -> list[Suggestion]:
         """Return the k best suggestions after a trail.
 
         Args:
+            vector: float32[1, d], of the trail.
             trail: rows of one member, in order, as `read_trail` gives them.
             k: how many.
             surface: "explore" leaves out what the trail already holds ("suggested job searches"),
@@ -80,7 +78,6 @@ class Suggester:
 
         Source: paper, section 5.2.
         """
-        vector = self._embedder.embed([self.document(trail)])
         seen = self._past_labels(trail)
         past = sp.csr_matrix(
             (np.ones(len(seen)), ([0] * len(seen), sorted(seen))), shape=(1, len(self._texts))
@@ -92,15 +89,6 @@ class Suggester:
             for label, score in zip(labels[0], scores[0], strict=True)
             if label >= 0
         ]
-
-    def document(self, trail: pa.Table) -> np.ndarray:
-        """Return the trail's int32 subwords, sessions closed by [SEP]."""
-        words = self._embedder.vocabulary
-        separator = np.array([words.sep], np.int32)
-        pieces: list[np.ndarray] = []
-        for session in rendered_sessions(trail):
-            pieces += [*words.encode_batch(session), separator]
-        return np.concatenate(pieces)
 
     def _past_labels(self, trail: pa.Table) -> set[int]:
         wanted = self._vertical.label_actions
@@ -115,6 +103,47 @@ class Suggester:
                 )
                 past.add(self._numbers.get((kind, text), -1))
         return past - {-1}
+
+
+class Suggester:
+    """A fine-tuned encoder and its Slice classifiers, ready for single trails.
+
+    Args:
+        embedder: turns trails into vectors.
+        model: predicts labels from vectors.
+        labels: table of the labels, with `text` and `kind`.
+        vertical: which actions there are and which make labels.
+    """
+
+    def __init__(self, embedder: Embedder, model: Slice, labels: pa.Table, vertical: Vertical):
+        self._embedder, self._labels = embedder, LabelRanker(model, labels, vertical)
+
+    @classmethod
+    def open(
+        cls, encoder: Path, model: Slice, examples: Path, vertical: Vertical, embed: EmbedConfig
+    ) -> Self:
+        """Open what a run trained: its fine-tuned encoder, one of its Slices and its labels."""
+        return cls(Embedder.load(encoder, embed), model, read_labels(examples), vertical)
+
+    def suggest(self, trail: pa.Table, k: int, surface: Surface) -> list[Suggestion]:
+        """Return the k best suggestions after a trail; see `LabelRanker.best`."""
+        document = trail_document(self._embedder.vocabulary, rendered_sessions(trail))
+        return self._labels.best(self._embedder.embed([document]), trail, k, surface)
+
+
+def trail_document(words: Vocabulary, sessions: Sequence[Sequence[str]]) -> NDArray[np.int32]:
+    """Return a trail's int32 subwords, sessions closed by [SEP].
+
+    Args:
+        words: of the encoder.
+        sessions: texts of the actions, session by session.
+    """
+    separator = np.array([words.sep], np.int32)
+    encoded = iter(words.encode_batch([text for session in sessions for text in session]))
+    pieces = [np.zeros(0, np.int32)]
+    for session in sessions:
+        pieces += [*(next(encoded) for _ in session), separator]
+    return np.concatenate(pieces)
 
 
 def read_trail(sessions: Path, member_id: str) -> pa.Table:

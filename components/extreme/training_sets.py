@@ -17,6 +17,9 @@ from components.files import whole_directory
 from components.labels.examples import Examples
 
 TRAINING_SETS = ("D1", "D1-new", "D2")
+SURFACES = {"any": "D2", "explore": "D1-new"}
+"""The data set whose labels a surface predicts: any, or those that the past does not hold."""
+
 CHOSEN = "chosen.json"
 CUTOFF = 5
 

@@ -69,7 +69,7 @@ def build_examples(
     Raises:
         LabelsError: nothing to read, or no label is frequent enough.
     """
-    trails = read_trails(sessions, vertical, rows=_ROWS_AT_ONCE // 8)
+    trails = read_trails(sessions, vertical)
     sides = member_split(
         trails.member_ids.to_pylist(), seed=seed, validation=split.validation, test=split.test
     )

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import scipy.sparse as sp
 
 from components.activity.config import Vertical
 from components.labels.errors import LabelsError
@@ -16,6 +18,7 @@ from components.text.render import entity_text
 QUERY, ENTITY = "query", "entity"
 _COLUMNS = ["member_id", "session", "action", "query", "company", "title"]
 _REMEMBERED_ENTITIES = 1_000_000
+_ROWS_AT_ONCE = 1_000_000
 
 
 class Trails(NamedTuple):
@@ -40,7 +43,7 @@ class Trails(NamedTuple):
     texts: list[tuple[str, str]]
 
 
-def read_trails(sessions: Path, vertical: Vertical, *, rows: int) -> Trails:
+def read_trails(sessions: Path, vertical: Vertical, *, rows: int = _ROWS_AT_ONCE) -> Trails:
     """Read session parts `rows` rows at a time, rendering each distinct entity of a batch once.
 
     Raises:
@@ -69,6 +72,36 @@ def read_trails(sessions: Path, vertical: Vertical, *, rows: int) -> Trails:
         text=np.concatenate(text),
         texts=reader.texts,
     )
+
+
+def past_labels(
+    sessions: Path, labels: pa.Table, member_ids: pa.ChunkedArray, vertical: Vertical
+) -> sp.csr_matrix:
+    """Tell which labels each member's whole trail holds.
+
+    Args:
+        sessions: directory of session parts.
+        labels: as `read_labels` gives them.
+        member_ids: string[M]; a member without sessions has no labels.
+        vertical: which actions make labels.
+
+    Returns:
+        float32 CSR [M, L] of ones.
+
+    Raises:
+        LabelsError, TextError: as `read_trails`.
+    """
+    trails = read_trails(sessions, vertical)
+    named = zip(labels["kind"].to_pylist(), labels["text"].to_pylist(), strict=True)
+    numbers = {entity: number for number, entity in enumerate(named)}
+    label = np.array([numbers.get(text, -1) for text in trails.texts] or [-1])[trails.text]
+    row_of = pc.index_in(trails.member_ids, member_ids.combine_chunks()).fill_null(-1).to_numpy()
+    row = np.repeat(row_of, np.diff(trails.offsets))
+    kept = (label >= 0) & (row >= 0)
+    ones = np.ones(np.count_nonzero(kept), np.float32)
+    past = sp.csr_matrix((ones, (row[kept], label[kept])), (len(member_ids), len(labels)))
+    past.data[:] = 1
+    return past
 
 
 class _Reader:

@@ -53,6 +53,8 @@ def launch(
         "recipe": read_recipe(run.recipe),
         "overrides": run.overrides or {"seed": str(settings.seed)},
         "checkpoints": str(run.checkpoints),
+        "registry": str(run.path.parent / runs.REGISTRY),
+        "experiments": str(run.path.parent / runs.EXPERIMENTS),
     }
     how_to_continue = f"continue with: intent run --resume {run.path.name}{_option(root)}"
     try:

@@ -14,6 +14,9 @@ from components.files import whole_file
 
 ROOT = Path("runs")
 LATEST = "latest"
+STORE, REGISTRY, EXPERIMENTS = "store", "registry", "experiments"
+"""What the runs below one root share."""
+
 DESCRIPTION = "run.json"
 
 

@@ -16,7 +16,7 @@ from components.errors import IntentError
 
 NATIVE = Path(sys.prefix) / "native"
 PACKAGES = {
-    "nginx": "nginx-light",
+    "nginx": "nginx",
     "redis-server": "redis-server",
     "redis-cli": "redis-tools",
     "wrk": "wrk",

@@ -43,7 +43,13 @@ def test_the_description_lists_every_step(tasks):
 
 def test_every_parameter_has_a_default_that_the_form_of_the_ui_accepts(compiled):
     parameters = yaml.safe_load(compiled)["root"]["inputDefinitions"]["parameters"]
-    assert set(parameters) == {"recipe", "overrides", "checkpoints"}
+    assert set(parameters) == {
+        "recipe",
+        "overrides",
+        "checkpoints",
+        "registry",
+        "experiments",
+    }
     assert all(parameter["defaultValue"] for parameter in parameters.values())
 
 
@@ -90,7 +96,7 @@ def test_no_step_that_learns_is_given_anything_that_evaluation_made(tasks):
         for given in task.get("inputs", {}).get("artifacts", {}).values()
         if given["taskOutputArtifact"]["producerTask"].startswith("evaluate")
     }
-    assert readers == {"report"}
+    assert readers == {"report", "offer-suggestions"}
 
 
 def test_no_room_but_evaluation_can_read_the_truth():
@@ -104,6 +110,7 @@ def test_no_room_but_evaluation_can_read_the_truth():
 
 
 def test_the_marketplace_writes_the_truth_and_reads_none_of_it():
+    """What entities are called is no secret; who wants which is."""
     reads = [
         node
         for file in (COMPONENTS / "marketplace").glob("*.py")
@@ -112,7 +119,7 @@ def test_the_marketplace_writes_the_truth_and_reads_none_of_it():
         if isinstance(node, ast.ImportFrom) and node.module == "components.marketplace.truth"
     ]
     imported = {alias.name for node in reads for alias in node.names}
-    assert imported == {"write_truth"}
+    assert imported == {"write_truth", "entity_texts"}
 
 
 def _imports(file):

@@ -158,7 +158,9 @@ def run(tmp_path_factory):
     )
     save_member_vectors(home / "everybody", everybody)
     model = load_slices(home / "slices")["D2"]
-    predict_entities(home / "everybody", model, home / "entities", k=10)
+    slices = {"any": model, "explore": model}
+    past = examples.context + examples.target
+    predict_entities(home / "everybody", slices, past, home / "entities", k=10)
     build_index(home / "everybody", home / "index", NeighboursConfig(), seed=1)
     for name, cuts in (("asof", home / "examples"), ("now", None)):
         build_tables(home / "feed", home / "sessions", home / name, FeaturesConfig(), examples=cuts)

@@ -13,7 +13,13 @@ from components.activity.split import member_split
 from components.baselines import fasttext
 from components.baselines.config import FastTextConfig
 from components.baselines.errors import BaselineError
-from components.baselines.fasttext import WordVectors, context_vectors, train_word_vectors
+from components.baselines.fasttext import (
+    WordVectors,
+    context_vectors,
+    member_vectors,
+    train_word_vectors,
+)
+from components.encoder.vectors import MemberVectors, save_member_vectors
 
 SMALL = FastTextConfig(dimension=8, epochs=3, minimum_count=1, subsampling=1, threads=1)
 NOBODY_HELD_OUT = SplitConfig(validation=0, test=0)
@@ -146,6 +152,22 @@ def test_a_phrase_is_the_mean_of_its_known_words_at_unit_length():
         [[0.5, 0.5], [2 / 3, 1 / 3], [1, 0], [0, 0], [0, 0]],
         rtol=1e-6,
     )
+
+
+def test_a_members_vector_is_that_of_a_context_of_the_whole_trail(sessions, tmp_path):
+    words = train(sessions, tmp_path / "words")
+    everyone = member_vectors(words, sessions)
+    assert everyone.member_ids.to_pylist() == ["ann", "bob"]
+    expected = contexts(sessions, words, ("ann", 0, 2), ("bob", 0, 2))
+    np.testing.assert_allclose(everyone.vectors, expected, rtol=1e-6)
+    save_member_vectors(tmp_path / "everyone", everyone)
+    assert MemberVectors.open(tmp_path / "everyone").encoder == words.version
+
+
+def test_words_trained_otherwise_have_another_version(sessions, tmp_path):
+    one = train(sessions, tmp_path / "one").version
+    assert train(sessions, tmp_path / "again").version == one
+    assert train(sessions, tmp_path / "other", seed=2).version != one
 
 
 def contexts(sessions, words, *examples):

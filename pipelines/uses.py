@@ -1,0 +1,216 @@
+"""The part of the training pipeline that puts vectors and entities to use, and offers them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kfp import dsl
+
+from components.audience.component import train_audience
+from components.evaluation.component import measure_rankers, measure_search
+from components.features.component import build_features
+from components.hires.component import train_hires
+from components.neighbours.component import index_neighbours
+from components.ranking.component import build_ranking_lists, train_rank_trees, train_ranker
+from components.variants.component import (
+    offer_audiences,
+    offer_encoder,
+    offer_rankers,
+    offer_suggestions,
+    register_variants,
+)
+from pipelines.steps import RETRIES, step
+
+RANKERS = {
+    "rank-base": "base",
+    "rank-vector": "tower",
+    "rank-base-no-history": "base-no-history",
+    "rank-vector-no-history": "tower-no-history",
+}
+"""Steps that train a ranker, and its variant; `intent rank` asks that of rank-vector."""
+
+
+def put_to_use(
+    sections: Any,
+    feed: Any,
+    sessions: Any,
+    examples: Any,
+    *,
+    words: Any,
+    vectors: Any,
+    slices: Any,
+    everyone: Any,
+    checkpoints: Any,
+) -> dict[str, Any]:
+    """Add the steps that put vectors and entities to use; return what later steps read of them."""
+    seed = sections["seed"]
+    counted = step(
+        "features",
+        build_features(
+            feed=feed, sessions=sessions, examples=examples, config=sections["features"]
+        ),
+        retries=RETRIES,
+    )
+    lists = step(
+        "ranking-lists",
+        build_ranking_lists(
+            feed=feed,
+            features=counted["asof"],
+            sessions=sessions,
+            examples=examples,
+            config=sections["lists"],
+            seed=seed,
+        ),
+        retries=RETRIES,
+    )["lists"]
+    trees = step(
+        "rank-trees",
+        train_rank_trees(lists=lists, config=sections["trees"], seed=seed),
+        retries=RETRIES,
+    )["trees"]
+    rankers = {
+        variant.replace("-", "_"): step(
+            name,
+            train_ranker(
+                lists=lists,
+                vectors=vectors,
+                words=words,
+                config=sections["ranker"],
+                variant=variant,
+                seed=seed,
+                checkpoints=checkpoints,
+            ),
+            retries=RETRIES,
+        )["ranker"]
+        for name, variant in RANKERS.items()
+    }
+    ranking = step(
+        "measure-ranking",
+        measure_rankers(
+            lists=lists,
+            vectors=vectors,
+            trees=trees,
+            **rankers,
+            config=sections["evaluation"],
+            seed=seed,
+        ),
+        retries=RETRIES,
+    )["measured"]
+    hires = step(
+        "hires",
+        train_hires(
+            feed=feed,
+            sessions=sessions,
+            features=counted["asof"],
+            examples=examples,
+            config=sections["hires"],
+            seed=seed,
+        ),
+        retries=RETRIES,
+    )["hires"]
+    index = step(
+        "neighbours",
+        index_neighbours(vectors=everyone, config=sections["neighbours"], seed=seed),
+        retries=RETRIES,
+    )["index"]
+    neighbours = step(
+        "measure-neighbours",
+        measure_search(index=index, config=sections["neighbours"], seed=seed),
+        retries=RETRIES,
+    )["measured"]
+    audience = step(
+        "audience",
+        train_audience(
+            feed=feed,
+            sessions=sessions,
+            examples=examples,
+            vectors=vectors,
+            slices=slices,
+            features=counted["asof"],
+            config=sections["audience"],
+            seed=seed,
+        ),
+        retries=RETRIES,
+    )["audience"]
+    return {
+        "report": {
+            "ranking": ranking,
+            "neighbours": neighbours,
+            "audience": audience,
+            "hires": hires,
+        },
+        "rankers": rankers,
+        "features": counted["now"],
+        "index": index,
+    }
+
+
+def offer_variants(
+    sections: Any,
+    uses: Mapping[str, Any],
+    *,
+    words: Any,
+    finetuned: Any,
+    examples: Any,
+    everyone: Mapping[str, Any],
+    slices: Mapping[str, Any],
+    entities: Any,
+    measured: Any,
+    registry: Any,
+    experiments: Any,
+) -> None:
+    """Add the steps that package what was trained as variants, and register them."""
+    about = {
+        **{name: sections[name] for name in ("vertical", "activity", "embed", "seed")},
+        "recipe": sections["name"],
+        "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+    }
+    encoders = step(
+        "offer-encoder", offer_encoder(encoder=finetuned, vectors=everyone["finetuned"], **about)
+    )["variants"]
+    suggestions = step(
+        "offer-suggestions",
+        offer_suggestions(
+            encoder=finetuned,
+            vectors=everyone["finetuned"],
+            slices=slices["finetuned_slices"],
+            words=words,
+            word_vectors=everyone["fasttext"],
+            word_slices=slices["fasttext_slices"],
+            examples=examples,
+            measured=measured,
+            **about,
+        ),
+    )["variants"]
+    rankers = step(
+        "offer-rankers",
+        offer_rankers(
+            **uses["rankers"],
+            features=uses["features"],
+            measured=uses["report"]["ranking"],
+            **about,
+        ),
+    )["variants"]
+    audiences = step(
+        "offer-audiences",
+        offer_audiences(
+            audience=uses["report"]["audience"],
+            index=uses["index"],
+            entities=entities,
+            examples=examples,
+            features=uses["features"],
+            encoder=finetuned,
+            **about,
+        ),
+    )["variants"]
+    step(
+        "register",
+        register_variants(
+            encoder=encoders,
+            suggestions=suggestions,
+            rankers=rankers,
+            audiences=audiences,
+            registry=registry,
+            experiments=experiments,
+        ),
+        retries=RETRIES,
+    )
