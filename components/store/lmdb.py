@@ -7,18 +7,17 @@ until the switch, because a push appends in the order of names, which packs page
 """
 
 import logging
-import os
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lmdb
 from typing_extensions import override
 
+from components.store.environment import SLOTS, close_environment, open_environment
 from components.store.errors import StoreError
 from components.store.records import BUCKETS, TIME_BYTES, bucket_of
 from components.store.versions import (
@@ -32,7 +31,6 @@ from components.store.versions import (
     with_status,
 )
 
-SLOTS = 8
 _MAP_BYTES = 1 << 38
 """Largest size the file may grow to. Only address space is taken in advance."""
 _CURRENT, _NEXT = b"current", b"next"
@@ -43,22 +41,23 @@ _log = logging.getLogger(__name__)
 class LmdbBackend(Backend):
     """A dataset in a directory."""
 
+    parallel = False
+
     def __init__(self, directory: Path, *, create: bool = False, map_bytes: int = _MAP_BYTES):
         """Open the directory.
 
         Raises:
             StoreError: nothing is there and `create` was not asked for, or it is not readable.
         """
-        self._opened = _open(directory, create=create, map_bytes=map_bytes)
+        self._opened = open_environment(directory, create=create, map_bytes=map_bytes)
         self._env, self._slots = self._opened.env, self._opened.slots
         self._meta, self._deleted = self._opened.meta, self._opened.deleted
         self._pending, self._written = self._opened.pending, self._opened.written
         self._known: dict[bytes, tuple[Version, Any]] = {}
-        self._token: str | None = None
 
     @override
     def close(self) -> None:
-        _close(self._opened)
+        close_environment(self._opened)
 
     @override
     def current(self) -> Version | None:
@@ -156,32 +155,33 @@ class LmdbBackend(Backend):
 
     @override
     def begin(self, version: Version, source: str, labels: bytes | None) -> Started:
-        self._token = uuid.uuid4().hex
+        token = uuid.uuid4().hex
         self._env.reader_check()
         with self._writing() as txn:
             for unfinished, about in self._all(txn):
                 if unfinished.status == "pushing":
                     if about["source"] == source:
-                        self._save(txn, unfinished, **about | {"token": self._token})
-                        return Started(unfinished.number, self._shards(txn, unfinished.number))
+                        self._save(txn, unfinished, **about | {"token": token})
+                        finished = self._shards(txn, unfinished.number)
+                        return Started(unfinished.number, token, finished)
                     self._drop(txn, unfinished, about["slot"])
             number = int(txn.get(_NEXT, db=self._meta, default=b"1"))
             txn.put(_NEXT, str(number + 1).encode(), db=self._meta)
             free = set(range(SLOTS)) - {about["slot"] for _, about in self._all(txn)}
             if not free:
                 raise StoreError(f"{self._opened.path}: keeps {SLOTS} versions, expire some first")
-            about = {"slot": min(free), "source": source, "token": self._token}
+            about = {"slot": min(free), "source": source, "token": token}
             started = with_status(version, "pushing", number=number)
             self._save(txn, started, **about)
             if labels is not None:
                 txn.put(_LABELS + _digits(number), labels, db=self._meta)
             self._carry(txn, started)
-            return Started(number, {})
+            return Started(number, token, {})
 
     @override
-    def put(self, number: int, shard: int, keys: list[bytes], values: list[bytes]) -> None:
+    def put(self, started: Started, keys: list[bytes], values: list[bytes]) -> None:
         with self._writing() as txn:
-            _, about = self._mine(txn, number)
+            _, about = self._mine(txn, started)
             items = list(zip(keys, values, strict=True))
             if txn.stat(self._deleted)["entries"]:
                 items = [item for item in items if not txn.get(item[0], db=self._deleted)]
@@ -190,9 +190,9 @@ class LmdbBackend(Backend):
             cursor.putmulti(items, append=append)
 
     @override
-    def check(self, number: int, keys: list[bytes], values: list[bytes]) -> list[bytes]:
+    def check(self, started: Started, keys: list[bytes], values: list[bytes]) -> list[bytes]:
         with self._reading() as txn:
-            _, about = self._mine(txn, number)
+            _, about = self._mine(txn, started)
             stored = self._values(txn, self._slots[about["slot"]], keys)
             if stored == values:
                 return []
@@ -204,15 +204,18 @@ class LmdbBackend(Backend):
             ]
 
     @override
-    def finished(self, number: int, shard: int, digest: str) -> None:
+    def finished(self, started: Started, shard: int, digest: str) -> None:
         with self._writing() as txn:
-            self._mine(txn, number)
-            txn.put(_SHARD + _digits(number) + _digits(shard), digest.encode(), db=self._meta)
+            self._mine(txn, started)
+            txn.put(
+                _SHARD + _digits(started.number) + _digits(shard), digest.encode(), db=self._meta
+            )
 
     @override
-    def switch(self, number: int, *, members: int, checksum: str, pushed_at: int) -> Version:
+    def switch(self, started: Started, *, members: int, checksum: str, pushed_at: int) -> Version:
         with self._writing() as txn:
-            version, about = self._mine(txn, number)
+            version, about = self._mine(txn, started)
+            number = version.number
             slot, written = self._slots[about["slot"]], self._written[about["slot"]]
             for key, value in txn.cursor(db=self._pending):
                 if _newer(txn, slot, key, value):
@@ -289,11 +292,11 @@ class LmdbBackend(Backend):
         for key, _ in self._below(txn, _SHARD + _digits(number)):
             txn.delete(key, db=self._meta)
 
-    def _mine(self, txn, number: int) -> tuple[Version, dict[str, Any]]:
-        data = txn.get(_VERSION + _digits(number), db=self._meta)
+    def _mine(self, txn, started: Started) -> tuple[Version, dict[str, Any]]:
+        data = txn.get(_VERSION + _digits(started.number), db=self._meta)
         version, about = decode(data) if data else (None, {})
-        if version is None or version.status != "pushing" or about["token"] != self._token:
-            raise StoreError(f"version {number}: another push took its place")
+        if version is None or version.status != "pushing" or about["token"] != started.token:
+            raise StoreError(f"version {started.number}: another push took its place")
         return version, about
 
     def _save(self, txn, version: Version, **about: Any) -> None:
@@ -345,76 +348,6 @@ class LmdbBackend(Backend):
             raise StoreError(f"{self._opened.path}: may not be written to") from error
         except lmdb.Error as error:
             raise StoreError(f"{self._opened.path}: {error}; nothing was changed") from error
-
-
-class _Opened(NamedTuple):
-    path: Path
-    env: Any
-    meta: Any
-    deleted: Any
-    pending: Any
-    slots: list
-    written: list
-    longest: int
-
-
-_lock = threading.Lock()
-_environments: dict[tuple[int, Path], list] = {}
-"""An environment may be open only once in a process; the second item counts its users."""
-
-
-def _open(directory: Path, *, create: bool, map_bytes: int) -> _Opened:
-    path = directory.resolve()
-    with _lock:
-        entry = _environments.get((os.getpid(), path))
-        if entry is None:
-            entry = _environments[os.getpid(), path] = [_environment(path, create, map_bytes), 0]
-        entry[1] += 1
-        return entry[0]
-
-
-def _close(opened: _Opened) -> None:
-    with _lock:
-        entry = _environments.get((os.getpid(), opened.path))
-        if entry is None or entry[0] is not opened:
-            return
-        entry[1] -= 1
-        if entry[1] == 0:
-            del _environments[os.getpid(), opened.path]
-            opened.env.close()
-
-
-def _environment(path: Path, create: bool, map_bytes: int) -> _Opened:
-    there = (path / "data.mdb").exists()
-    if not there and not create:
-        raise StoreError(f"{path}: no store here; push to it first")
-    readonly = there and not os.access(path / "data.mdb", os.W_OK)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        env = lmdb.open(
-            str(path),
-            map_size=map_bytes,
-            max_dbs=2 * SLOTS + 3,
-            max_readers=2048,
-            meminit=False,
-            readonly=readonly,
-        )
-        meta, deleted, pending, slots, written = _databases(env, readonly)
-        return _Opened(path, env, meta, deleted, pending, slots, written, env.max_key_size())
-    except (lmdb.Error, OSError) as error:
-        raise StoreError(f"{path}: not readable as a store: {error}") from error
-
-
-def _databases(env, readonly: bool) -> tuple:
-    slots = range(SLOTS)
-    names = ["meta", "deleted", "pending", *(f"records-{slot}" for slot in slots)]
-    names += [f"written-{slot}" for slot in slots]
-    if readonly:
-        opened = [env.open_db(name.encode(), create=False) for name in names]
-    else:
-        with env.begin(write=True) as txn:
-            opened = [env.open_db(name.encode(), txn=txn) for name in names]
-    return opened[0], opened[1], opened[2], opened[3 : 3 + SLOTS], opened[3 + SLOTS :]
 
 
 def _newer(txn, db, key: bytes, value: bytes) -> bool:

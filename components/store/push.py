@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from pyarrow import feather
 
 from components.encoder.vectors import ABOUT, MEMBERS, VECTORS, load_vectors
-from components.progress import Bar, progress
+from components.progress import progress
 from components.store.errors import StoreError
 from components.store.records import Records, Schema, checked_keys, pack
-from components.store.store import Store, open_store
-from components.store.versions import Started, Version
+from components.store.shards import put_in_processes, put_shard
+from components.store.store import open_store
+from components.store.versions import Version
 
 MEMBERS_PER_SHARD = 16_384
 _LABEL_COLUMNS = {"any": ("labels", "scores"), "explore": ("explore_labels", "explore_scores")}
-_ATTEMPTS = 3
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +50,7 @@ def push(
     schema: Schema | None = None,
     labels: Path | pa.Table | None = None,
     shard_size: int = MEMBERS_PER_SHARD,
+    workers: int = 1,
     keep: int = 2,
 ) -> Version:
     """Write a version beside the current one, read it back, switch to it, and expire older ones.
@@ -68,6 +69,7 @@ def push(
         schema: sizes, by default those of the source.
         labels: table or Parquet file of the labels' kinds and texts (label, kind, text).
         shard_size: members written, and checked, at a time.
+        workers: processes that write, where the backend takes several.
         keep: versions to keep, the new one included.
 
     Raises:
@@ -88,9 +90,16 @@ def push(
         rows = (content.order[start : start + shard_size] for start in starts)
         shards = ((number, *content.packed(part, data_time)) for number, part in enumerate(rows))
         with progress("push", total=len(content.order)) as bar:
-            digests = [put_shard(store, started, *shard, bar=bar) for shard in shards]
+            processes = min(workers, len(starts)) if store.backend.parallel else 1
+            if processes > 1:
+                digests = put_in_processes(str(url), dataset, started, shards, bar, processes)
+            else:
+                digests = []
+                for shard in shards:
+                    digests.append(put_shard(store.backend, started, *shard))
+                    bar.advance(len(shard[1]))
         pushed = store.backend.switch(
-            started.number,
+            started,
             members=len(content.order),
             checksum=hashlib.sha256("".join(digests).encode()).hexdigest(),
             pushed_at=time.time_ns() // 1000,
@@ -107,36 +116,6 @@ def abandon(url: str | Path, dataset: str) -> list[int]:
         for number in left:
             store.backend.drop(number)
         return left
-
-
-def put_shard(
-    store: Store, started: Started, shard: int, keys: list[bytes], values: list[bytes], *, bar: Bar
-) -> str:
-    """Write one shard, unless it is in place, and read it back.
-
-    Returns:
-        Its digest.
-
-    Raises:
-        StoreError: it could not be written, or reads back otherwise again and again.
-    """
-    digest = hashlib.sha256(b"\n".join(keys) + b"".join(values)).hexdigest()
-    backend, number = store.backend, started.number
-    done = started.finished.get(shard) == digest
-    for _ in range(_ATTEMPTS):
-        if not done:
-            backend.put(number, shard, keys, values)
-        wrong = backend.check(number, keys, values)
-        if not wrong:
-            backend.finished(number, shard, digest)
-            bar.advance(len(keys))
-            return digest
-        done = False
-        _log.warning("push=%d shard=%d not_as_written=%d", number, shard, len(wrong))
-    raise StoreError(
-        f"shard {shard} of version {number} does not read back as written ({len(wrong)} members, "
-        f"{wrong[0].decode(errors='replace')} first); readers keep the version before"
-    )
 
 
 class _Content(NamedTuple):

@@ -5,6 +5,7 @@ step; `write` brings single members up to date in between.
 """
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self
@@ -205,7 +206,9 @@ def open_store(url: str | Path, *, dataset: str, role: Role = "reader") -> Store
 
         directory = Path(str(url).removeprefix("lmdb:").removeprefix("//")) / dataset
         return Store(LmdbBackend(directory, create=role == "writer"), role=role)
-    raise StoreError(f"{url}: only lmdb: is known")
+    from components.store.redis import RedisBackend
+
+    return Store(RedisBackend(str(url), dataset, environment=os.environ), role=role)
 
 
 def _found(version: Version, members: list[str], values: Sequence[bytes | None]) -> Found:

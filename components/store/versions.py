@@ -59,15 +59,20 @@ class Started(NamedTuple):
 
     Attributes:
         number: of its version.
+        token: of whoever may put; the next push takes another, and this one can put no more.
         finished: digests of the shards that an earlier, killed attempt wrote, by shard.
     """
 
     number: int
+    token: str
     finished: dict[int, str]
 
 
 class Backend(Protocol):
     """Where a dataset's versions lie."""
+
+    parallel: bool
+    """Whether several processes may put at a time."""
 
     def current(self) -> Version | None:
         """Return the version that readers see."""
@@ -110,16 +115,16 @@ class Backend(Protocol):
         Whoever pushed before can put no more.
         """
 
-    def put(self, number: int, shard: int, keys: list[bytes], values: list[bytes]) -> None:
-        """Put a shard of a version being pushed; deleted names and older values are left out."""
+    def put(self, started: Started, keys: list[bytes], values: list[bytes]) -> None:
+        """Put values of a version being pushed; deleted names and older values are left out."""
 
-    def check(self, number: int, keys: list[bytes], values: list[bytes]) -> list[bytes]:
+    def check(self, started: Started, keys: list[bytes], values: list[bytes]) -> list[bytes]:
         """Return the names whose value is not in place, though not deleted or made newer since."""
 
-    def finished(self, number: int, shard: int, digest: str) -> None:
+    def finished(self, started: Started, shard: int, digest: str) -> None:
         """Note that a shard is in place and was checked."""
 
-    def switch(self, number: int, *, members: int, checksum: str, pushed_at: int) -> Version:
+    def switch(self, started: Started, *, members: int, checksum: str, pushed_at: int) -> Version:
         """Make a pushed version the current one, with the records written meanwhile."""
 
     def roll_back(self) -> Version:

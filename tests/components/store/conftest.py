@@ -4,11 +4,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import redis
 
 from components.encoder.vectors import MemberVectors, save_member_vectors
+from components.store import shards as shards_module
 from components.store.push import Source, push
 from components.store.records import Records
 from components.store.store import open_store
+
+from .servers import WRITER, Server, cluster, encrypted
 
 DIMENSION, ENTITIES, DAY = 12, 3, 1_600_000_000_000_000
 """DAY is the data time of pushes, in microseconds."""
@@ -40,9 +44,46 @@ def write_source(directory: Path, records: Records, *, encoder="v1") -> Source:
     return Source(directory / "vectors", directory / "entities.parquet")
 
 
-@pytest.fixture
-def url(tmp_path):
-    return f"lmdb:{tmp_path / 'store'}"
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory):
+    """Start a kind of store once, when the first test asks for it."""
+    started: dict[str, tuple] = {}
+
+    def get(kind):
+        directory = tmp_path_factory.mktemp(kind)
+        if kind not in started:
+            if kind == "redis":
+                started[kind] = ([Server(directory).start()], None)
+            elif kind == "cluster":
+                started[kind] = (cluster(directory), None)
+            else:
+                server, authority = encrypted(directory / "tls")
+                started[kind] = ([server], authority)
+        return started[kind]
+
+    yield get
+    for some, _ in started.values():
+        for server in some:
+            server.stop()
+
+
+@pytest.fixture(params=["embedded", "redis", "cluster", "tls"])
+def url(request, tmp_path, servers, monkeypatch):
+    """An empty store of each kind."""
+    if request.param == "embedded":
+        return f"lmdb:{tmp_path / 'store'}"
+    some, authority = servers(request.param)
+    if request.param == "tls":
+        monkeypatch.setenv("INTENT_STORE_CA", str(authority))
+        settings = {"ssl": True, "ssl_ca_certs": str(authority)}
+        redis.Redis(
+            "127.0.0.1", some[0].port, username="admin", password="admin", **settings
+        ).flushall()
+        return f"rediss://{WRITER[0]}:{WRITER[1]}@127.0.0.1:{some[0].port}/0"
+    for server in some:
+        redis.Redis("127.0.0.1", server.port).flushall()
+    kind = "redis+cluster" if request.param == "cluster" else "redis"
+    return f"{kind}://127.0.0.1:{some[0].port}"
 
 
 @pytest.fixture
@@ -85,3 +126,25 @@ def reader(url):
 def writer(url):
     with open_store(url, dataset="jobs", role="writer") as store:
         yield store
+
+
+@pytest.fixture
+def interrupted(url, source, monkeypatch):
+    """Begin a push that ends, as by Ctrl-C, after some shards of seven members."""
+
+    def begin(name, members, *, shards, encoder="v1", data_time=DAY, **settings):
+        put, run = shards_module.put_shard, source(name, members, encoder=encoder, **settings)
+        left = iter(range(shards))
+
+        def put_or_stop(*arguments):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return put(*arguments)
+
+        monkeypatch.setattr("components.store.push.put_shard", put_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            push(url, "jobs", run, data_time=data_time, shard_size=7)
+        monkeypatch.setattr("components.store.push.put_shard", put)
+        return run
+
+    return begin

@@ -121,9 +121,22 @@ def test_a_directory_that_is_no_store_is_an_error(tmp_path):
         open_store(f"lmdb:{tmp_path}", dataset="jobs")
 
 
-def test_a_dataset_has_a_plain_name(url):
+def test_a_dataset_has_a_plain_name(tmp_path):
     with pytest.raises(StoreError, match="dataset"):
-        open_store(url, dataset="../jobs")
+        open_store(tmp_path, dataset="../jobs")
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:1"])
+def test_a_server_that_is_not_there_is_an_error_without_the_password(url):
+    url = url.replace("//", "//me:secret@")
+    with pytest.raises(StoreError, match=r"redis.*://127.0.0.1:1.*: cannot be reached") as caught:
+        open_store(url, dataset="jobs")
+    assert "secret" not in str(caught.value)
+
+
+def test_another_kind_of_address_is_an_error():
+    with pytest.raises(StoreError, match="takes lmdb: or redis"):
+        open_store("mysql://host", dataset="jobs")
 
 
 def test_datasets_do_not_see_each_other(url, source):

@@ -1,0 +1,105 @@
+"""Writing the shards of a push: each is read back, and noted, so that a killed push can go on."""
+
+import hashlib
+import logging
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+
+from components.progress import Bar
+from components.store.errors import StoreError
+from components.store.store import Store, open_store
+from components.store.versions import Backend, Started
+
+Shard = tuple[int, list[bytes], list[bytes]]
+"""Its number, then names and values."""
+
+_ATTEMPTS = 3
+_log = logging.getLogger(__name__)
+
+
+def put_shard(
+    backend: Backend, started: Started, shard: int, keys: list[bytes], values: list[bytes]
+) -> str:
+    """Write one shard, unless it is in place, and read it back.
+
+    Returns:
+        Its digest.
+
+    Raises:
+        StoreError: it could not be written, or reads back otherwise again and again.
+    """
+    digest = hashlib.sha256(b"\n".join(keys) + b"".join(values)).hexdigest()
+    noted = started.finished.get(shard) == digest
+    for attempt in range(_ATTEMPTS):
+        if attempt or not noted:
+            backend.put(started, keys, values)
+        wrong = backend.check(started, keys, values)
+        if not wrong:
+            if attempt or not noted:
+                backend.finished(started, shard, digest)
+            return digest
+        _log.warning("push=%d shard=%d not_as_written=%d", started.number, shard, len(wrong))
+    raise StoreError(
+        f"shard {shard} of version {started.number} does not read back as written ({len(wrong)} "
+        f"members, {wrong[0].decode(errors='replace')} first); readers keep the version before"
+    )
+
+
+def put_in_processes(
+    url: str, dataset: str, started: Started, shards: Iterable[Shard], bar: Bar, processes: int
+) -> list[str]:
+    """Write shards in several processes, which end with this one.
+
+    Returns:
+        Digests in the order of the shards.
+
+    Raises:
+        StoreError: see `put_shard`; or a process was killed.
+    """
+    digests: dict[int, str] = {}
+    running: dict[Future, tuple[int, int]] = {}
+
+    def collect(ready: Iterable[Future]) -> None:
+        for future in ready:
+            shard, members = running.pop(future)
+            digests[shard] = future.result()
+            bar.advance(members)
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _open, (url, dataset, started)) as pool:
+        try:
+            for shard in shards:
+                running[pool.submit(_put, *shard)] = shard[0], len(shard[1])
+                if len(running) >= 2 * processes:
+                    collect(wait(running, return_when=FIRST_COMPLETED).done)
+            collect(list(running))
+        except BrokenProcessPool as error:
+            raise StoreError("a process of the push was killed; push again to go on") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return [digests[shard] for shard in sorted(digests)]
+
+
+_mine: tuple[Store, Started]
+
+
+def _open(url: str, dataset: str, started: Started) -> None:
+    global _mine
+    _mine = open_store(url, dataset=dataset, role="writer"), started
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _put(shard: int, keys: list[bytes], values: list[bytes]) -> str:
+    store, started = _mine
+    return put_shard(store.backend, started, shard, keys, values)
