@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.features.tables import FeatureTables
-from components.ranking.errors import RankingError
+from components.ranking.describe import SearchDescriber
 from components.ranking.scorer import Ranker
 
 
@@ -22,15 +21,8 @@ class SearchRanker:
     """
 
     def __init__(self, tables: FeatureTables, ranker: Ranker):
-        named = ("continuous", tables.continuous), ("categorical", tables.categorical)
-        for key, own in named:
-            if [tuple(c) if isinstance(c, list) else c for c in ranker.about[key]] != own:
-                raise RankingError(
-                    f"the feature tables' {key} features are not those the ranker was trained on"
-                )
         self.tables, self.ranker = tables, ranker
-        self._titles = tables.title_texts, tables.title_codes
-        self._companies = tables.company_texts, tables.company_codes
+        self._describer = SearchDescriber(tables, ranker.about)
 
     @classmethod
     def open(cls, ranker: Path, features: Path, *, encoder: str | None = None) -> Self:
@@ -73,24 +65,5 @@ class SearchRanker:
         Raises:
             RankingError: no postings, or a vector of another length.
         """
-        tables, widths = self.tables, self.ranker.about["widths"]
-        postings = tables.posting_rows(list(item_ids))
-        members = np.repeat(tables.member_rows([member or ""]), len(postings))
-        when = np.full(len(postings), tables.as_of if ts is None else ts)
-        codes = np.zeros(len(postings), np.int64)
-        searched = ([], codes - 1) if query is None else ([query], codes)
-        features = tables.pairs(members, postings, searched, when)
-        return self.ranker.score(
-            tables.words.encode([query or ""], widths["query"])[0],
-            self._words(*self._titles, postings, widths["title"]),
-            self._words(*self._companies, postings, widths["company"]),
-            features.continuous,
-            features.categorical,
-            vector,
-        )
-
-    def _words(
-        self, texts: pa.Array, codes: NDArray[np.int32], postings: NDArray[np.int64], width: int
-    ) -> NDArray[np.int32]:
-        of_posting = [int(codes[row]) if row >= 0 else 0 for row in postings]
-        return self.tables.words.encode([texts[code].as_py() for code in of_posting], width)
+        described = self._describer.describe(query, item_ids, member=member, ts=ts)
+        return self.ranker.score(*described, vector)
