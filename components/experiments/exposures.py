@@ -76,7 +76,7 @@ def read_lines(lines: Iterable[str | bytes]) -> Read:
             continue
         try:
             rows.append(_exposure(json.loads(line)))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             bad.append((number, str(error)))
     return Read(pa.Table.from_pylist(rows, schema=EXPOSURE_SCHEMA), bad)
 
