@@ -7,10 +7,19 @@ PIP := $(BIN)/python -m pip install -qq --prefer-binary --constraint constraints
 # Published for Keras 2 and TensorFlow's own package name, so their declared needs are not followed.
 TENSORFLOW_RANKING := tensorflow-ranking tensorflow-serving-api tf-keras
 
-.PHONY: run test check bench report pins clean
+.PHONY: run serve serve-down fortnight test check bench report pins clean
 
 run: $(VENV)/run.stamp  ## The main job: from raw actions to vectors, their uses and a report. RECIPE=shopping for retail.
 	$(BIN)/intent run --recipe $(RECIPE)
+
+serve: $(VENV)/serve.stamp  ## Serve everything the last run trained, on this machine.
+	$(BIN)/intent serve
+
+serve-down: $(VENV)/serve.stamp  ## Stop what `make serve` started.
+	$(BIN)/intent serve --down
+
+fortnight: $(VENV)/serve.stamp  ## Replay a simulated fortnight against what is served, and analyse it.
+	$(BIN)/intent fortnight
 
 report: $(VENV)/run.stamp  ## Print the last run's tables.
 	$(BIN)/intent report
@@ -38,10 +47,13 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	@echo "Installing Intent Store into $(VENV), once (3 to 5 minutes)..."
 	$(PIP) --editable .
 	$(PIP) --no-deps $(TENSORFLOW_RANKING)
+	@touch $@
+
+$(VENV)/serve.stamp: $(VENV)/run.stamp
 	$(BIN)/python -m serving.local.binaries nginx
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/run.stamp
+$(VENV)/test.stamp: $(VENV)/serve.stamp
 	@echo "Installing what the tests need into $(VENV), once..."
 	$(PIP) --editable '.[dev]'
 	$(BIN)/python -m serving.local.binaries redis-server redis-cli wrk

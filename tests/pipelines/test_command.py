@@ -36,6 +36,11 @@ def test_help_names_every_command(capsys):
         ("report", ["--run", "--runs"]),
         ("suggest", ["--member", "--actions", "--surface", "-k", "--run"]),
         ("compile", ["--output"]),
+        ("serve", ["--down", "--port", "--run"]),
+        ("fortnight", ["--days", "--visits", "--seed", "--run"]),
+        ("variant", ["register", "list"]),
+        ("store", ["status", "get", "push", "rollback", "delete"]),
+        ("experiment", ["list", "ramp", "stop", "status", "analyse"]),
     ],
 )
 def test_the_help_of_a_command_names_its_options(command, options, capsys):
@@ -55,6 +60,7 @@ def test_the_help_of_a_command_names_its_options(command, options, capsys):
         ["suggest", "--member", "ann", "--actions", "visitor.csv"],
         ["suggest", "--member", "ann", "--surface", "email"],
         ["suggest", "--member", "ann", "-k", "0"],
+        ["experiment", "ramp", "ranker", "full", "many"],
     ],
 )
 def test_a_wrong_command_line_is_refused_with_the_usage(arguments, capsys):
@@ -72,6 +78,14 @@ def test_a_wrong_command_line_is_refused_with_the_usage(arguments, capsys):
         (["run", "--resume", "yesterday"], "no run 'yesterday'"),
         (["report"], "no run 'latest'"),
         (["suggest", "--member", "ann"], "no run 'latest'"),
+        (["serve"], "no run 'latest'"),
+        (["fortnight"], "no run 'latest'"),
+        (["store", "push"], "no run 'latest'"),
+        (["store", "get", "ann"], "no store here"),
+        (["experiment", "list"], "no such directory of experiments"),
+        (["experiment", "ramp", "ranker", "full", "5"], "no such directory of experiments"),
+        (["variant", "list", "ranker-full"], "holds no variant ranker-full"),
+        (["variant", "register", "nowhere"], "nowhere: no package"),
     ],
 )
 def test_a_mistake_is_one_message_exit_code_1_and_nothing_written(
