@@ -41,8 +41,8 @@ def binary(name: str) -> Path:
     if found is None:
         package = PACKAGES.get(name, name)
         raise BinaryError(
-            f"{name}: not on this machine. `make` unpacks it on Debian and Ubuntu; elsewhere install "
-            f"it with the system's package manager (its package is called {package} on Debian)"
+            f"{name}: not on this machine. `make` unpacks it on Debian and Ubuntu; elsewhere take "
+            f"it from the system's package manager (its package is called {package} on Debian)"
         )
     return Path(found)
 
