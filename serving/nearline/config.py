@@ -16,6 +16,7 @@ class NearlineConfig(Config):
             actions' own name and `-dead` when empty.
         lateness_minutes: how far out of order actions of one partition may come; a session is
             closed that much later than the idle limit.
+        longest_minutes: a session that goes on longer is brought up to date in between.
         ahead_minutes: an action further ahead of the clock than this is refused, since it would
             close everybody's sessions.
         batch: most messages taken in at once.
@@ -26,6 +27,7 @@ class NearlineConfig(Config):
     topic: str = Field(min_length=1)
     dead_letters: str = ""
     lateness_minutes: float = Field(default=2.0, ge=0, le=1440)
+    longest_minutes: float = Field(default=120.0, gt=0)
     ahead_minutes: float = Field(default=60.0, gt=0)
     batch: int = Field(default=2000, ge=1, le=100_000)
     closings: int = Field(default=512, ge=1, le=100_000)

@@ -39,6 +39,14 @@ LONGEST_PAUSE = 30.0
 LARGEST_DEAD_LETTER = 900_000
 """Bytes kept of a bad message: brokers refuse messages above a million by default."""
 
+_NEVER = {
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.MSG_SIZE_TOO_LARGE,
+}
+"""Refusals that waiting does not change."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -272,9 +280,15 @@ class ActionConsumer:
                 on_delivery=lambda error, _: failed.append(error) if error else None,
             )
             self._producer.poll(0)
-        if self._producer.flush(LONGEST_PAUSE) or failed:
+        waiting = self._producer.flush(LONGEST_PAUSE)
+        if waiting or any(error.code() not in _NEVER for error in failed):
             self._producer.purge()
-            raise UnsentError(f"{self._config.dead_topic}: not taken: {failed[:1]}")
+            raise UnsentError(f"topic={self._config.dead_topic}: not taken: {failed[:1]}")
+        if failed:
+            # One bad message must not stop the line; it stays in its own topic, at that offset.
+            self._metrics.failures.labels("dead_letters").inc(len(failed))
+            places = [(number, message.offset) for number, message, _ in letters]
+            logger.error("not buried, %s: partition and offset in %s", failed[0], places)
 
     def _make_dead_topic(self) -> None:
         """Make the dead-letter topic where there is none and we may."""

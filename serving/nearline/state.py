@@ -58,18 +58,20 @@ class PartitionState:
         stamped: when the message of it was stamped, microseconds UTC.
     """
 
-    def __init__(self, directory: Path, *, identity: str, idle: int):
+    def __init__(self, directory: Path, *, identity: str, idle: int, longest: int):
         """Open or create the state; one of another identity is dropped.
 
         Args:
             directory: of this partition alone.
             identity: of what trails are made with: encoder, labels and snapshot.
             idle: longest pause within a session, microseconds.
+            longest: time after which a session under way is taken in as far as it is known.
 
         Raises:
             NearlineError: the directory cannot be used.
         """
-        self._directory, self._identity, self._idle = directory, identity, idle
+        self._directory, self._identity = directory, identity
+        self._idle, self._longest = idle, longest
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._env = lmdb.open(str(directory), max_dbs=3, map_size=MAP_BYTES)
@@ -143,9 +145,9 @@ class PartitionState:
             _, member = heapq.heappop(self._due)
             self._waiting.discard(member)
             keys, actions = self._actions(member)
-            end = self._end_of_closed(actions, watermark)
+            end = self._end_of_known(actions, watermark)
             if end < len(actions):
-                self._wait(member, _end_of_session(actions, end, self._idle))
+                self._wait(member, actions[_end_of_session(actions, end, self._idle) - 1].ts)
             if end:
                 closings.append(Closing(actions[0].member_id, actions[:end], keys[:end]))
         return closings
@@ -199,16 +201,19 @@ class PartitionState:
                 found = cursor.next()
         return keys, actions
 
-    def _end_of_closed(self, actions: list[Action], watermark: int) -> int:
-        """Return how many actions, from the first, lie in sessions that are over."""
-        closed = 0
-        for at in range(1, len(actions) + 1):
-            last = actions[at - 1].ts
-            if at == len(actions) or actions[at].ts - last > self._idle:
-                if last + self._idle >= watermark:
-                    break
-                closed = at
-        return closed
+    def _end_of_known(self, actions: list[Action], watermark: int) -> int:
+        """Return how many actions, from the first, no other will come between or soon after."""
+        known = 0
+        while known < len(actions):
+            end = _end_of_session(actions, known, self._idle)
+            if actions[end - 1].ts + self._idle < watermark:
+                known = end
+                continue
+            if actions[known].ts + self._longest < watermark:
+                # What follows is taken for the same session's, as the gap to it will tell.
+                known += sum(action.ts < watermark for action in actions[known:end])
+            break
+        return known
 
     def _read_about(self, txn: lmdb.Transaction) -> tuple[int, int, int] | None:
         stored = txn.get(_ABOUT, db=self._about)
@@ -228,12 +233,11 @@ class PartitionState:
 
 
 def _end_of_session(actions: list[Action], first: int, idle: int) -> int:
-    last = actions[first].ts
-    for action in actions[first + 1 :]:
-        if action.ts - last > idle:
-            break
-        last = action.ts
-    return last
+    """Return the place after the last action of the session that `first` is in."""
+    for at in range(first + 1, len(actions)):
+        if actions[at].ts - actions[at - 1].ts > idle:
+            return at
+    return len(actions)
 
 
 def _key(member_id: str) -> bytes:

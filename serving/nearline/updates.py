@@ -48,9 +48,12 @@ class Partition:
 class Updates:
     """Keeps the store up to date with what comes in.
 
-    Args:
+    Attributes:
         predictor: makes vectors and entities.
-        store: takes them; opened as a writer.
+
+    Args:
+        predictor: of one package.
+        store: takes records; opened as a writer.
         snapshot: the daily run to start members from, if there is one.
         config: when sessions are over.
         metrics: to count in.
@@ -64,15 +67,18 @@ class Updates:
         config: NearlineConfig,
         metrics: Metrics,
     ):
-        self._predictor, self._store, self._snapshot = predictor, store, snapshot
+        self.predictor, self._store, self._snapshot = predictor, store, snapshot
         self._config, self._metrics = config, metrics
         self._reader = Reader(predictor.vertical, config)
+        self._longest = int(config.longest_minutes * MICROSECONDS_PER_MINUTE)
         self._lateness = int(config.lateness_minutes * MICROSECONDS_PER_MINUTE)
 
     def open_partition(self, number: int, directory: Path) -> Partition:
         """Open what is known of a partition, less the members deleted from the store meanwhile."""
-        identity = f"{self._predictor.identity}-{self._snapshot.identity if self._snapshot else 0}"
-        state = PartitionState(directory, identity=identity, idle=self._predictor.idle)
+        identity = f"{self.predictor.identity}-{self._snapshot.identity if self._snapshot else 0}"
+        state = PartitionState(
+            directory, identity=identity, idle=self.predictor.idle, longest=self._longest
+        )
         deleted = self._store.deleted()
         if deleted and state.offset is not None:
             with state.change():
@@ -143,14 +149,14 @@ class Updates:
             partition.state.trail(closing.member_id) or self._start(closing.member_id)
             for partition, closing in closings
         ]
-        update = self._predictor.extend(trails, [closing.actions for _, closing in closings])
+        update = self.predictor.extend(trails, [closing.actions for _, closing in closings])
         # Who only came late has the vector that he had.
         moved = [
             place
             for place, (before, after) in enumerate(zip(trails, update.trails, strict=True))
             if after.until > before.until
         ]
-        gone = self._write([closings[place][1].member_id for place in moved], update.select(moved))
+        gone = self.write([closings[place][1].member_id for place in moved], update.select(moved))
         for (partition, closing), trail in zip(closings, update.trails, strict=True):
             partition.state.settle(closing, trail)
             if closing.member_id in gone:
@@ -159,17 +165,21 @@ class Updates:
         self._metrics.sessions.inc(update.sessions)
         self._metrics.encoded.inc(update.encoded)
 
-    def _write(self, member_ids: list[str], update: Update) -> set[str]:
-        """Write members' records; return who was deleted from the store."""
+    def write(self, member_ids: list[str], update: Update) -> set[str]:
+        """Write members' records; return whom the store has deleted, if any of them.
+
+        Raises:
+            StoreError: the store did not take them.
+        """
         if not member_ids:
             return set()
-        model = self._predictor.embedder.version
+        model = self.predictor.embedder.version
         versions = [version for version in self._store.versions() if version.model == model]
         if not versions:
             # Written nowhere, records would be missing from the version that comes.
             raise StoreError(f"no version of encoder {model} has been pushed yet")
         schema = versions[-1].schema
-        labels, scores = self._predictor.rank(update, schema.surfaces, schema.entities)
+        labels, scores = self.predictor.rank(update, schema.surfaces, schema.entities)
         times = np.array([trail.until for trail in update.trails], np.int64)
         records = Records(member_ids, update.vectors, labels, scores, times)
         written = self._store.write(records, model=model)
@@ -184,8 +194,8 @@ class Updates:
 
     def _start(self, member_id: str) -> Trail:
         if self._snapshot is None:
-            return Trail.empty(self._predictor.embedder.dimension)
-        return self._snapshot.trail(member_id, self._predictor.embedder)
+            return Trail.empty(self.predictor.embedder.dimension)
+        return self._snapshot.trail(member_id, self.predictor.embedder)
 
     def _watermark(self, partition: Partition) -> int:
         """Event time that nothing earlier is awaited at: the newest, and the clock's way since."""

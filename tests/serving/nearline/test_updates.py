@@ -7,6 +7,8 @@ import pytest
 
 from components.store.errors import StoreError
 from components.store.store import open_store
+from serving.nearline import state
+from serving.nearline.errors import NearlineError
 from serving.nearline.state import StaleError
 from tests.serving.nearline.conftest import DATASET, MINUTE, NOON, messages, nothing_to_bury
 
@@ -90,6 +92,24 @@ def test_the_clock_closes_the_session_of_a_quiet_partition(world, setting):
     partition.caught_up = True
     feed(now, partition, messages([END | {"ts": NOON + MINUTE}], first=1))
     assert now.store.get("ann").data_time == NOON
+
+
+def test_a_session_without_end_is_brought_up_to_date_in_between(world, setting):
+    now = setting(snapshot=None, lateness_minutes=0)
+    partition = now.partition()
+    restless = [{**END, "member_id": "bot", "ts": NOON + n * 20 * MINUTE} for n in range(20)]
+    feed(now, partition, messages(restless), size=1)
+    between = now.store.get("bot")
+    assert NOON + 120 * MINUTE < between.data_time < restless[-1]["ts"]
+    feed(now, partition, messages(closed(restless)[-1:], first=20))
+    other = now.partition(1)
+    feed(now, other, messages(closed(restless)), size=1000)
+    trails = []
+    for made in (partition, other):
+        with made.state.change():
+            trails.append(made.state.trail("bot"))
+    assert trails[0].document.tolist() == trails[1].document.tolist()
+    assert trails[0].until == trails[1].until == restless[-1]["ts"]
 
 
 def test_what_comes_after_its_place_was_encoded_is_counted_and_left_to_the_daily_run(
@@ -191,6 +211,22 @@ def test_deleted_members_are_not_kept_either(world, setting):
     with reopened.state.change():
         assert reopened.state.trail("member 01") is None
         assert reopened.state.trail("member 02") is not None
+
+
+def test_a_full_disk_is_named_and_leaves_the_state_as_it_was(world, setting, monkeypatch):
+    monkeypatch.setattr(state, "MAP_BYTES", 1 << 16)
+    now = setting()
+    partition = now.partition()
+    batch = messages(closed(world.since))
+    with pytest.raises(NearlineError, match="state/0: cannot be written"):
+        feed(now, partition, batch)
+    before = partition.state.offset
+    partition.state.close()
+    monkeypatch.undo()
+    again = now.partition()
+    assert (again.state.offset or 0) < before
+    feed(now, again, batch[again.state.offset or 0 :])
+    assert_as_daily(now.store, world.today)
 
 
 def test_nothing_is_read_past_while_no_version_of_the_encoder_is_there(world, setting, tmp_path):
