@@ -20,7 +20,7 @@ from serving.router.counts import Counts, nginx_metrics
 from serving.router.errors import RouterError
 from serving.router.guard import Guard
 from serving.router.log import ExposureLog
-from serving.router.nginx import Nginx, stub_status
+from serving.router.nginx import Generation, Nginx, stub_status
 from serving.router.render import render
 from serving.router.routes import make_routes
 from serving.router.settings import Settings
@@ -111,6 +111,11 @@ class Router:
     def status(self) -> dict[str, Any]:
         """What holds, what was refused and why, and what guardrails tripped."""
         return {**self._status, "tripped": self._guard.trips}
+
+    @property
+    def generations(self) -> list[Generation]:
+        """The nginx processes that run, the current one last."""
+        return self._nginx.running
 
     def apply(self) -> None:
         """Bring nginx to what manifests and upstreams say, if that has changed.

@@ -23,6 +23,12 @@ class Running:
     home: Path
     upstreams: dict[str, Upstream]
     client: httpx.Client
+    thread: threading.Thread
+
+    def stop(self):
+        """End the router in order."""
+        self.router.stop()
+        self.thread.join()
 
     def post(self, service="ranker", unit="m1", **more):
         headers = {} if unit is None else {"x-member-id": unit}
@@ -125,13 +131,13 @@ def start(place, upstreams, client):
         router.start()
         thread = threading.Thread(target=router.run)
         thread.start()
-        started.append((router, thread))
-        return Running(router, f"http://{settings.listen}", place, upstreams, client)
+        url = f"http://{settings.listen}"
+        started.append(Running(router, url, place, upstreams, client, thread))
+        return started[-1]
 
     yield start
-    for router, thread in started:
-        router.stop()
-        thread.join()
+    for running in started:
+        running.stop()
 
 
 @pytest.fixture(scope="session")

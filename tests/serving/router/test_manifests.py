@@ -97,7 +97,7 @@ def test_two_experiments_that_claim_one_range_leave_the_one_that_runs(place, sta
 def test_the_last_good_version_outlives_the_router(place, start):
     first = start()
     before = treated(first)
-    first.router.stop()
+    first.stop()
     write_manifest(place / "experiments", variants=percent(101))
     second = start()
     assert treated(second) == before
