@@ -26,6 +26,7 @@ def training(
     recipe: str = "quickstart",
     overrides: dict = {"seed": "1"},  # noqa: B006 - kfp reads the default, nothing changes it
     checkpoints: str = "/checkpoints",
+    store: str = "lmdb:/store",
     registry: str = "/registry",
     experiments: str = "/experiments",
 ):
@@ -61,15 +62,17 @@ def training(
     23. evaluate: measure every method of suggestion on members that no model has seen; the only
         reader of the truth.
     24. report: draw the tables and plots.
-    25. offer-encoder, offer-suggestions, offer-rankers, offer-audiences: package what was trained
+    25. publish-finetuned, publish-fasttext: push everyone's vectors and entities to the store.
+    26. offer-encoder, offer-suggestions, offer-rankers, offer-audiences: package what was trained
         as variants that model servers can load.
-    26. register: put the variants into the registry, and into their experiments at 0%.
+    27. register: put the variants into the registry, and into their experiments at 0%.
 
     Args:
         recipe: the name of a recipe, or its YAML text.
         overrides: dotted keys of the recipe and their values, {"pretrain.epochs": "1"}.
         checkpoints: folder (local, or a mounted volume) in which the long steps keep the state they
             continue from when they are retried; one run at a time uses it.
+        store: URL of the store that vectors and entities are pushed to.
         registry: folder or gs://bucket/prefix in which variants are registered.
         experiments: folder of the experiments' manifests.
     """
@@ -249,8 +252,10 @@ def training(
         examples=examples,
         everyone=everyone,
         slices=ranked,
-        entities=entities["finetuned"],
+        entities=entities,
+        sessions=sessions,
         measured=measured,
+        store=store,
         registry=registry,
         experiments=experiments,
     )

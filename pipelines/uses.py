@@ -11,6 +11,7 @@ from components.features.component import build_features
 from components.hires.component import train_hires
 from components.neighbours.component import index_neighbours
 from components.ranking.component import build_ranking_lists, train_rank_trees, train_ranker
+from components.store.component import publish
 from components.variants.component import (
     offer_audiences,
     offer_encoder,
@@ -19,6 +20,9 @@ from components.variants.component import (
     register_variants,
 )
 from pipelines.steps import RETRIES, step
+
+DATASETS = ("finetuned", "fasttext")
+"""Contents of the store, named after the encoder of their vectors."""
 
 RANKERS = {
     "rank-base": "base",
@@ -153,12 +157,27 @@ def offer_variants(
     examples: Any,
     everyone: Mapping[str, Any],
     slices: Mapping[str, Any],
-    entities: Any,
+    entities: Mapping[str, Any],
+    sessions: Any,
     measured: Any,
+    store: Any,
     registry: Any,
     experiments: Any,
 ) -> None:
-    """Add the steps that package what was trained as variants, and register them."""
+    """Add the steps that push what was made to the store, package models, and register them."""
+    for dataset in DATASETS:
+        step(
+            f"publish-{dataset}",
+            publish(
+                vectors=everyone[dataset],
+                entities=entities[dataset],
+                sessions=sessions,
+                examples=examples,
+                store=store,
+                dataset=dataset,
+            ),
+            retries=RETRIES,
+        )
     about = {
         **{name: sections[name] for name in ("vertical", "activity", "embed", "seed")},
         "recipe": sections["name"],
@@ -195,7 +214,7 @@ def offer_variants(
         offer_audiences(
             audience=uses["report"]["audience"],
             index=uses["index"],
-            entities=entities,
+            entities=entities["finetuned"],
             examples=examples,
             features=uses["features"],
             encoder=finetuned,

@@ -53,6 +53,7 @@ def launch(
         "recipe": read_recipe(run.recipe),
         "overrides": run.overrides or {"seed": str(settings.seed)},
         "checkpoints": str(run.checkpoints),
+        "store": f"lmdb:{run.path.parent / runs.STORE}",
         "registry": str(run.path.parent / runs.REGISTRY),
         "experiments": str(run.path.parent / runs.EXPERIMENTS),
     }

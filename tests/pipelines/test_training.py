@@ -47,6 +47,7 @@ def test_every_parameter_has_a_default_that_the_form_of_the_ui_accepts(compiled)
         "recipe",
         "overrides",
         "checkpoints",
+        "store",
         "registry",
         "experiments",
     }
