@@ -71,17 +71,16 @@ class Router:
         )
         self._log, self._counts = log, Counts(log)
         self._guard = Guard(self._settings, self._source, log)
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(self))
-        self._admin = Admin(self._state, registry, lambda: self.status)
         try:
             self.apply()
             if self._nginx.current is None:
                 raise RouterError(self._status["error"])
         except BaseException:
-            self._admin.close()
             self._nginx.stop()
             raise
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Collector(self))
+        self._admin = Admin(self._state, registry, lambda: self.status)
         self._housekeeper = threading.Thread(target=self._keep_house, daemon=True)
         self._housekeeper.start()
 
@@ -90,10 +89,14 @@ class Router:
         watched = time.monotonic()
         try:
             while not self._stopping.wait(0.05):
-                self._nginx.look_after()
-                if time.monotonic() - watched >= self._settings.watch_every:
-                    watched = time.monotonic()
-                    self.apply()
+                try:
+                    self._nginx.look_after()
+                    if time.monotonic() - watched >= self._settings.watch_every:
+                        watched = time.monotonic()
+                        self.apply()
+                except (IntentError, OSError) as error:  # A full disk stops no request.
+                    logger.error("watching failed reason=%r", str(error))
+                    self._stopping.wait(1)
         finally:
             self._stopping.set()
             self._housekeeper.join()

@@ -4,11 +4,14 @@ import http.client
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -105,13 +108,8 @@ def process(place, upstreams):
         said = [f"--{name}={getattr(settings, name)}" for name in flags]
         router = subprocess.Popen([sys.executable, "-m", "serving.router", *said])
         started.append(router)
-        for _ in range(200):
-            try:
-                if httpx.get(f"http://{listen}/status").status_code == 200:
-                    return router, f"http://{listen}"
-            except httpx.TransportError:
-                time.sleep(0.05)
-        raise AssertionError("the router does not answer")
+        wait_for_status(f"http://{listen}")
+        return router, f"http://{listen}"
 
     yield start
     for router in started:
@@ -157,3 +155,42 @@ def test_the_status_is_served_and_written(running):
     served = httpx.get(f"{running.url}/status").json()
     assert served["experiments"]["ranking"]["percent"] == {"full": 50}
     assert served == json.loads((running.home / "state" / "status.json").read_text())
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root's rights")
+def test_it_runs_as_somebody_without_rights_and_in_a_deep_directory(place, upstreams):
+    nobody = 65534
+    deep = Path(tempfile.mkdtemp()) / ("deep" * 20) / ("deeper" * 15)
+    deep.mkdir(parents=True)
+    shutil.copytree(place, deep, dirs_exist_ok=True)
+    for folder in (*list(deep.parents)[:2], deep):
+        os.chown(folder, nobody, nobody)
+    settings = settings_of(deep)
+    said = [
+        f"--{n}={getattr(settings, n)}" for n in ("experiments", "upstreams", "state", "listen")
+    ]
+    become = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups"]
+    router = subprocess.Popen([*become, sys.executable, "-m", "serving.router", *said])
+    try:
+        status = wait_for_status(f"http://{settings.listen}")
+        assert status["experiments"]["ranking"]["percent"] == {"full": 50}
+        answer = httpx.post(f"http://{settings.listen}/v1/models/ranker:predict", content=b"{}")
+        assert answer.status_code == 200
+    finally:
+        router.terminate()
+        assert router.wait(20) == 0
+    (shipped,) = (deep / "state").rglob("*.parquet")
+    assert shipped.stat().st_uid == nobody
+    shutil.rmtree(deep.parents[1])
+
+
+def wait_for_status(url):
+    for _ in range(200):
+        try:
+            answer = httpx.get(f"{url}/status")
+            if answer.status_code == 200:
+                return answer.json()
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("the router does not answer")
