@@ -21,7 +21,7 @@ from components.experiments.cells import (
 from components.experiments.errors import ExperimentsError
 from components.experiments.estimates import Estimate, compare, mean_of
 from components.experiments.exposures import EXPOSURE_SCHEMA, OUTCOME_SCHEMA, conform
-from components.experiments.guardrails import check
+from components.experiments.guardrails import check_drawn
 from components.experiments.manifest import Experiment
 from components.experiments.metrics import ERRORS, FALLBACKS, SECONDS, Metric, metric
 from components.experiments.ratios import epochs
@@ -83,7 +83,7 @@ def analyse(
     before = None if pre is None else covariates(cells, pre, first=times["min"])
     comparisons = _comparisons(experiment, cells, metrics, before)
     split = epochs(experiment, drawn, cells)
-    trips = check(experiment, exposures, outcomes)
+    trips = check_drawn(experiment, drawn, outcomes)
     analysis = Analysis(
         experiment=experiment.name,
         service=experiment.service,

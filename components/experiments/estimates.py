@@ -96,7 +96,7 @@ def compare(
         pairs = _explained(pairs, before)
         adjusted = _weighed(pairs, len(cells.units), cautious)
         if raw.variance > 0:
-            reduction = 1 - adjusted.variance / raw.variance
+            reduction = max(0.0, 1 - adjusted.variance / raw.variance)
     if adjusted.control <= 0:
         return None
     hits = sum(
@@ -171,7 +171,7 @@ def _weighed(pairs: list[tuple[_Part, _Part]], units: int, cautious: bool) -> _W
             parts = part.parts
             if cautious and spread[side] < spread[1 - side]:
                 parts = np.full(len(parts), spread[1 - side])
-            np.add.at(added[side], part.units, share * parts / len(parts))
+            added[side] += np.bincount(part.units, share * parts / len(parts), units)
     (a, ab), (_, b) = np.einsum("su,tu->st", added, added)
     if cautious:
         ab = 0.0
@@ -192,16 +192,18 @@ def _explained(
     """Take out of every unit's part what the time before explains, by one regression for all."""
     flat = [part for pair in pairs for part in pair]
     centred = [before[part.units] - before[part.units].mean(axis=0) for part in flat]
-    slope, *_ = np.linalg.lstsq(
+    slope, _, rank, _ = np.linalg.lstsq(
         np.concatenate(centred), np.concatenate([part.parts for part in flat]), rcond=None
     )
+    count = sum(len(part.parts) for part in flat)
+    correction = np.sqrt(count / (count - rank))  # a regression explains some noise as well
 
     def adjusted(part: _Part, everybody: NDArray[np.float64]) -> _Part:
         mean = before[part.units].mean(axis=0)
         return _Part(
             ratio=part.ratio - float((mean - everybody) @ slope),
             units=part.units,
-            parts=part.parts - (before[part.units] - mean) @ slope,
+            parts=(part.parts - (before[part.units] - mean) @ slope) * correction,
             weight=part.weight,
         )
 

@@ -61,21 +61,30 @@ def check(experiment: Experiment, exposures: pa.Table, outcomes: pa.Table) -> li
     Raises:
         ExperimentsError: a table is not what it should be.
     """
-    rails = experiment.guardrails
-    ramped = [v.name for v in experiment.treatments if v.percent]
-    if not rails or not ramped or experiment.stopped:
+    if not _judged(experiment):
         return []
-    drawn = drawn_exposures(experiment, exposures)
+    return check_drawn(experiment, drawn_exposures(experiment, exposures), outcomes)
+
+
+def check_drawn(experiment: Experiment, drawn: pa.Table, outcomes: pa.Table) -> list[Trip]:
+    """Do what `check` does with exposures that `cells.drawn_exposures` picked already."""
     drawn = drawn.filter(pc.equal(drawn["revision"], experiment.revision))
-    if not drawn.num_rows:
+    if not drawn.num_rows or not _judged(experiment):
         return []
+    rails = experiment.guardrails
     cells = gather(experiment, drawn, outcomes, [metric(n) for n in {r.metric for r in rails}])
     return [
         trip
-        for variant in ramped
+        for variant in _judged(experiment)
         for rail in rails
         if (trip := _tried(experiment, cells, variant, rail)) is not None
     ]
+
+
+def _judged(experiment: Experiment) -> list[str]:
+    if experiment.stopped or not experiment.guardrails:
+        return []
+    return [v.name for v in experiment.treatments if v.percent]
 
 
 def _tried(experiment: Experiment, cells: Cells, variant: str, rail: Guardrail) -> Trip | None:

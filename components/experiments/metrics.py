@@ -25,13 +25,13 @@ class Metric:
 
 CTR = Metric("ctr", "request", "click", True, "clicks per request")
 ERRORS = Metric("errors", "request", None, False, "requests that failed")
-FALLBACKS = Metric("fallbacks", "request", None, False, "requests that fell back to control")
+FALLBACKS = Metric("fallbacks", "request", None, False, "requests that fell back")
 SECONDS = Metric("seconds", "request", None, False, "seconds per request")
 
 OF_REQUESTS = (CTR, ERRORS, FALLBACKS, SECONDS)
 OPERATIONAL = (ERRORS, FALLBACKS, SECONDS)
 
-_TITLES = {"apply": "applies per unit", "pch": "predicted confirmed hires per unit"}
+_TITLES = {"apply": "applies per unit", "pch": "PCH per unit"}
 
 
 def metric(name: str) -> Metric:

@@ -69,12 +69,10 @@ def looks(analysis: Analysis) -> str:
         axis.axhline(0, color=SOFT, linewidth=0.8)
         # The first, widest intervals would flatten all that follows.
         last = [look for look in analysis.looks if look.ts == analysis.last]
-        reach = max((abs(x) for y in last for x in (y.always_low, y.always_high)), default=1) * 300
+        reach = max((abs(x) for y in last for x in (y.always_low, y.always_high)), default=1) * 200
+        title = metric(analysis.primary).title
         axis.set_ylim(-reach, reach)
-        axis.set(
-            title=f"{metric(analysis.primary).title.capitalize()}, percent more than "
-            f"{analysis.control}"
-        )
+        axis.set(title=f"{title[0].upper()}{title[1:]}, percent more than {analysis.control}")
         axis.tick_params(axis="x", rotation=20)
         legend_below(figure, axis)
         return svg(figure, "looks")

@@ -87,8 +87,8 @@ def _identity(document: Mapping[str, Any]) -> Iterator[Problem]:
         if document.get(field) != value:
             yield Problem(field, f"must be {value}, not {document.get(field)!r}")
     metadata = document.get("metadata")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        yield Problem("metadata.name", "must be a text")
+    if not isinstance(metadata, dict) or "name" not in metadata:
+        yield Problem("metadata.name", "is missing")
 
 
 @cache
@@ -104,6 +104,8 @@ def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
     if "properties" in strict:
         strict["properties"] = {k: _strict(v) for k, v in strict["properties"].items()}
         strict["additionalProperties"] = False
+        if "metadata" in strict["properties"]:  # labels and the like are Kubernetes' own
+            strict["properties"]["metadata"]["additionalProperties"] = True
     if "items" in strict:
         strict["items"] = _strict(strict["items"])
     if strict.get("pattern", "").endswith("$"):
@@ -180,7 +182,7 @@ def _broken(rule: Rule, new: Any, old: Any) -> Iterator[Problem]:
         context = cel.Context(names)
         context.add_function("sum", sum)  # of Kubernetes' own list functions, the one used here
         if rule.program.execute(context) is not True:
-            yield Problem(_dotted(place) + rule.field if place else rule.field[1:], rule.message)
+            yield Problem(_dotted(place) + rule.field, rule.message)
 
 
 def _values(value: Any, path: tuple[str, ...], place: tuple = ()) -> Iterator[tuple[tuple, Any]]:

@@ -1,15 +1,13 @@
 """Ask a real nginx which part of split_clients each unit falls into."""
 
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
 from components.experiments.allocation import Segment
+from serving.local.binaries import binary
 
 _CONFIG = """
 daemon off; pid {root}/nginx.pid; error_log {root}/error.log; worker_processes 1;
@@ -29,9 +27,7 @@ def split_by_nginx(
     splits: Mapping[str, tuple[str, Sequence[Segment]]], units: Sequence[str], root: Path
 ) -> dict[str, list[str]]:
     """Send one request per unit, many on the way at once, and read what nginx answers."""
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-    if nginx is None:
-        pytest.skip("nginx is not installed")
+    nginx = binary("nginx")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,14 +1,17 @@
 """Every rule of a manifest, read from the definition the API server reads, names what to mend."""
 
 import copy
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.experiments.errors import ExperimentsError
 from components.experiments.manifest import check_change, parse, parse_text, read_manifest
-from components.experiments.rules import problems
+from components.experiments.rules import definition, problems
 from tests.components.experiments.manifests import document, experiment
 
 TEXT = """
@@ -100,15 +103,23 @@ WRONG = {
         document(guardrails=rail(atMost=1, noWorseThan=1)),
         "spec.guardrails[0]: give either",
     ),
+    "a guardrail beyond all numbers": (
+        document(guardrails=rail(atMost=10**400)),
+        "spec.guardrails[0].atMost: 1000",
+    ),
+    "more exposures than there are": (
+        document(guardrails=rail(atMost=1, minimumExposures=2**70)),
+        "spec.guardrails[0].minimumExposures: 1180",
+    ),
     "unknown action": (
         document(guardrails=rail(atMost=1, action="pray")),
         "spec.guardrails[0].action: 'pray' is not one of",
     ),
     "timeout of 0": (document(timeout=0), "spec.timeout: 0 is less than the minimum"),
-    "name": (document(name="My test", salt="x"), "metadata.name: must be 1 to 63"),
+    "name": (document(name="My test", salt="x"), "metadata.name: 'My test' does not match"),
     "kind": ({**document(), "kind": "Pod"}, "kind: must be Experiment, not 'Pod'"),
     "version": ({**document(), "apiVersion": "v1"}, "apiVersion: must be intent-store.dev/"),
-    "no metadata": ({**document(), "metadata": None}, "metadata.name: must be a text"),
+    "no metadata": ({**document(), "metadata": None}, "metadata.name: is missing"),
 }
 
 
@@ -140,6 +151,58 @@ def test_a_text_that_is_no_manifest_is_refused(text: str, said: str) -> None:
     with pytest.raises(ExperimentsError, match="colours.yaml: ") as caught:
         parse_text(text, source="colours.yaml")
     assert said in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_stands_in_a_manifest_it_is_valid_or_refused(data: st.DataObject) -> None:
+    made = document({"a": 1, "b": 2}, overrides=[override("m1", variant="a")], guardrails=rail())
+    node: Any = made
+    while data.draw(st.booleans()):
+        inner = list(node) if isinstance(node, dict) else range(len(node))
+        inner = [key for key in inner if isinstance(node[key], dict | list) and node[key]]
+        if not inner:
+            break
+        node = node[data.draw(st.sampled_from(inner))]
+    key = data.draw(st.sampled_from(list(node) if isinstance(node, dict) else range(len(node))))
+    node[key] = data.draw(JSON)
+    with suppress(ExperimentsError):
+        parse(made, source="x")
+
+
+def test_the_definition_is_one_that_an_api_server_takes() -> None:
+    def walk(schema: dict[str, Any], path: str) -> None:
+        # What apiextensions.k8s.io/v1 asks of a structural schema.
+        assert schema["type"] in ("object", "array", "string", "number", "integer", "boolean"), path
+        assert not {"$ref", "anyOf", "oneOf", "not", "additionalProperties"} & set(schema), path
+        assert (
+            schema["type"] != "array"
+            or ("items" in schema and "maxItems" in schema)
+            or (path.startswith(".status"))
+        ), "without a bound the cost of a rule cannot be"
+        for rule in schema.get("x-kubernetes-validations", ()):
+            assert set(rule) <= {"rule", "message", "fieldPath"}
+            first = rule.get("fieldPath", "").strip(".").split(".")[0]
+            assert first == "" or first in schema["properties"], rule
+        if "x-kubernetes-list-map-keys" in schema:
+            assert set(schema["x-kubernetes-list-map-keys"]) <= set(schema["items"]["required"])
+        for name, part in schema.get("properties", {}).items():
+            walk(part, f"{path}.{name}")
+        if "items" in schema:
+            walk(schema["items"], f"{path}[]")
+
+    found = definition()
+    assert (
+        found["metadata"]["name"] == f"{found['spec']['names']['plural']}.{found['spec']['group']}"
+    )
+    walk(spec["versions"][0]["schema"]["openAPIV3Schema"], "")
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
