@@ -199,9 +199,8 @@ def test_the_definition_is_one_that_an_api_server_takes() -> None:
             walk(schema["items"], f"{path}[]")
 
     found = definition()
-    assert (
-        found["metadata"]["name"] == f"{found['spec']['names']['plural']}.{found['spec']['group']}"
-    )
+    spec = found["spec"]
+    assert found["metadata"]["name"] == f"{spec['names']['plural']}.{spec['group']}"
     walk(spec["versions"][0]["schema"]["openAPIV3Schema"], "")
 
 
