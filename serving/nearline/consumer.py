@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -24,7 +23,6 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from components.activity.sessions import MICROSECONDS_PER_MINUTE
 from components.store.errors import StoreError
 from serving.nearline.config import NearlineConfig
 from serving.nearline.errors import NearlineError
@@ -33,6 +31,7 @@ from serving.nearline.metrics import Metrics
 from serving.nearline.state import StaleError
 from serving.nearline.updates import Partition, Updates
 
+MICROSECONDS_PER_HOUR = 3_600_000_000
 SECONDS_PER_TURN = 0.5
 SECONDS_TO_ANSWER = 10.0
 LONGEST_PAUSE = 30.0
@@ -64,7 +63,8 @@ class ActionConsumer:
         state: directory of the partitions' states.
         config: topics and batch size.
         metrics: to count in.
-        since: microseconds UTC from which a partition without state is read; its beginning if None.
+        since: microseconds UTC that a partition without state is read from, an hour early because
+            stamps differ; from its beginning if None.
     """
 
     def __init__(
@@ -174,28 +174,20 @@ class ActionConsumer:
         return batches
 
     def _check_gap(self, number: int, offset: int) -> None:
-        """Notice that the topic is another one, or forgot messages before we read them."""
+        """Notice that the topic has let go of messages before we read them."""
         expected = self._partitions[number].state.offset
-        if expected is None or offset == expected:
-            return
-        if offset < expected:
-            logger.error(
-                "partition=%d offset=%d expected=%d: the topic began anew, we follow it",
-                number,
-                offset,
-                expected,
+        if expected is not None and offset > expected:
+            # Transactions leave small gaps, too; what the topic no longer holds was never read.
+            oldest, _ = self._consumer.get_watermark_offsets(
+                TopicPartition(self._config.topic, number), timeout=SECONDS_TO_ANSWER
             )
-            return
-        place = TopicPartition(self._config.topic, number)
-        oldest, _ = self._consumer.get_watermark_offsets(place, timeout=SECONDS_TO_ANSWER)
-        if oldest > expected:
-            # Transactions leave small gaps, too; these messages, however, were never read.
-            self._metrics.lost.inc(oldest - expected)
-            logger.error(
-                "partition=%d lost=%d: the topic no longer holds them; start from a new snapshot",
-                number,
-                oldest - expected,
-            )
+            if oldest > expected:
+                self._metrics.lost.inc(oldest - expected)
+                logger.error(
+                    "partition=%d lost=%d: gone from the topic; start from a new snapshot",
+                    number,
+                    oldest - expected,
+                )
 
     def _subscribe(self) -> None:
         self._consumer.subscribe(
@@ -210,20 +202,24 @@ class ActionConsumer:
             directory = self._state / f"{self._config.topic}-{place.partition}"
             partition = self._updates.open_partition(place.partition, directory)
             self._partitions[place.partition] = partition
-            if partition.state.offset is None:
-                self._starts[place.partition] = self._first_offset(place.partition)
+            self._find_start(partition)
         self._moved = True
         self._rewind()
         logger.info("assigned=%s", sorted(self._partitions))
 
-    def _first_offset(self, number: int) -> int:
-        if self._since is None:
-            return OFFSET_BEGINNING
-        place = TopicPartition(self._config.topic, number)
-        _, end = self._consumer.get_watermark_offsets(place, timeout=SECONDS_TO_ANSWER)
-        place.offset = max(self._since - MICROSECONDS_PER_MINUTE * 60, 0) // 1000
-        (found,) = self._consumer.offsets_for_times([place], timeout=SECONDS_TO_ANSWER)
-        return found.offset if found.offset >= 0 else end
+    def _find_start(self, partition: Partition) -> None:
+        place, state = TopicPartition(self._config.topic, partition.number), partition.state
+        oldest, end = self._consumer.get_watermark_offsets(place, timeout=SECONDS_TO_ANSWER)
+        if state.offset is not None and state.offset > end:
+            logger.error("partition=%d: the topic began anew, so do we", partition.number)
+            with state.change():
+                state.offset = oldest
+        if state.offset is None and self._since is not None:
+            place.offset = max(self._since - MICROSECONDS_PER_HOUR, 0) // 1000
+            (found,) = self._consumer.offsets_for_times([place], timeout=SECONDS_TO_ANSWER)
+            self._starts[partition.number] = found.offset if found.offset >= 0 else end
+        else:
+            self._starts[partition.number] = oldest
 
     def _rewind(self) -> None:
         """Read on from where the states stand."""
@@ -333,7 +329,7 @@ class ActionConsumer:
         for number, partition in self._partitions.items():
             place = TopicPartition(self._config.topic, number)
             _, end = self._consumer.get_watermark_offsets(place, cached=True)
-            waiting = max(end - max(self._at(number), 0), 0)
+            waiting = max(end - self._at(number), 0)
             partition.caught_up = partition.caught_up and not waiting
             self._metrics.lag.labels(number).set(waiting)
             if not waiting:

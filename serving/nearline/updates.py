@@ -38,11 +38,13 @@ class Partition:
         number: in the topic.
         state: its members.
         caught_up: whether every message of it has been read.
+        cleared: whether members who were deleted from the store are gone from the state, too.
     """
 
     number: int
     state: PartitionState
     caught_up: bool = False
+    cleared: bool = False
 
 
 class Updates:
@@ -74,16 +76,15 @@ class Updates:
         self._lateness = int(config.lateness_minutes * MICROSECONDS_PER_MINUTE)
 
     def open_partition(self, number: int, directory: Path) -> Partition:
-        """Open what is known of a partition, less the members deleted from the store meanwhile."""
+        """Open what is known of a partition.
+
+        Raises:
+            NearlineError: the directory cannot be used.
+        """
         identity = f"{self.predictor.identity}-{self._snapshot.identity if self._snapshot else 0}"
         state = PartitionState(
             directory, identity=identity, idle=self.predictor.idle, longest=self._longest
         )
-        deleted = self._store.deleted()
-        if deleted and state.offset is not None:
-            with state.change():
-                for member_id in deleted:
-                    state.forget(member_id)
         return Partition(number, state)
 
     def take(
@@ -99,6 +100,9 @@ class Updates:
             StaleError: somebody else has a partition; nothing of it has changed.
             NearlineError: the state cannot be written.
         """
+        for partition in partitions:
+            if not partition.cleared:
+                self._clear(partition)
         with ExitStack() as changes:
             self._read(partitions, batches, bury, changes)
             closings: list[tuple[Partition, Closing]] = []
@@ -115,6 +119,14 @@ class Updates:
                 self._update(closings)
         self._metrics.open.set(sum(partition.state.open_members for partition in partitions))
         return any(p.state.is_due(self._watermark(p)) for p in partitions)
+
+    def _clear(self, partition: Partition) -> None:
+        deleted = self._store.deleted()
+        if deleted and partition.state.offset is not None:
+            with partition.state.change():
+                for member_id in deleted:
+                    partition.state.forget(member_id)
+        partition.cleared = True
 
     def _read(
         self,

@@ -134,10 +134,12 @@ def store_url(world, tmp_path):
 
 
 @pytest.fixture
-def setting(predictor, snapshot, store_url, tmp_path):
+def setting(world, predictor, snapshot, store_url, tmp_path):
     """Set updates up, from yesterday's snapshot or, without one, from nothing."""
 
-    def make(*, snapshot=snapshot, **config):
+    def make(*, snapshot=snapshot, store_url=store_url, **config):
+        if str(store_url).startswith("redis"):
+            world.yesterday.push(store_url, NOON)
         store = open_store(store_url, dataset=DATASET, role="writer")
         metrics = Metrics()
         config = NearlineConfig(topic="actions", **config)

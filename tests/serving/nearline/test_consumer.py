@@ -13,6 +13,7 @@ import pytest
 from components.store.store import open_store
 from serving.nearline.config import NearlineConfig
 from serving.nearline.consumer import ActionConsumer
+from tests.components.store.servers import Server
 from tests.serving.nearline.broker import Broker, wait_until
 from tests.serving.nearline.conftest import DATASET, NOON
 from tests.serving.nearline.test_updates import assert_as_daily
@@ -118,6 +119,40 @@ def test_a_broker_that_goes_away_is_waited_for(world, setting, broker, run):
         with broker.away():
             wait_until(lambda: now.count("failures", of="broker"), "the loss is noticed")
         broker.send(topic, world.since[half:])
+        wait_until(lambda: up_to_date(now, world.today), "every member is up to date")
+    assert_as_daily(now.store, world.today)
+
+
+def test_a_store_that_goes_away_is_waited_for(world, setting, broker, run, tmp_path):
+    topic = broker.topic()
+    half = len(world.since) // 2
+    server = Server(tmp_path / "redis", ["--appendonly", "yes", "--appendfsync", "always"]).start()
+    now = setting(store_url=f"redis://127.0.0.1:{server.port}/0")
+    try:
+        with run(now, topic):
+            broker.send(topic, world.since[:half])
+            wait_until(lambda: now.count("records", result="landed"), "the store is written to")
+            server.kill()
+            broker.send(topic, world.since[half:])
+            wait_until(lambda: now.count("failures", of="store"), "the loss is noticed")
+            server.start()
+            wait_until(lambda: up_to_date(now, world.today), "every member is up to date")
+        assert_as_daily(now.store, world.today)
+    finally:
+        server.stop()
+
+
+def test_a_topic_that_began_anew_is_read_from_its_beginning(world, setting, broker, run):
+    topic = broker.topic()
+    most = 3 * len(world.since) // 4
+    now = setting()
+    with run(now, topic):
+        broker.send(topic, world.since[:most])
+        wait_until(lambda: now.count("messages") >= most, "most is read")
+    broker.admin.delete_topics([topic])[topic].result(10)
+    broker.topic(name=topic)
+    broker.send(topic, world.since[most:])
+    with run(now, topic, group="others"):
         wait_until(lambda: up_to_date(now, world.today), "every member is up to date")
     assert_as_daily(now.store, world.today)
 
