@@ -3,12 +3,11 @@
 import json
 import logging
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from components.errors import IntentError
 from components.experiments.experiments import Experiments
@@ -63,10 +62,36 @@ class Guard:
         if not watched:
             return False
         since = int((time.time() - self._settings.guard_hours * 3600) * 1e6)
-        exposures = _since(self._log.recent(since), since)
-        outcomes = self._outcomes(since)
+        exposures = self._log.recent(since, {e.revision for e in watched})
+        outcomes = self._outcomes()
         judged = [self._judge(e, exposures, outcomes) for e in watched]
         return any(judged)
+
+    def without_ended(self, experiments: Experiments) -> Experiments:
+        """Take out what was ended, also where its manifest could not be changed.
+
+        Args:
+            experiments: as their manifests say; a variant that tripped under a revision gets
+                nobody as long as that revision holds.
+        """
+        ended = {
+            (trip["experiment"], trip["revision"], trip["variant"])
+            for trip in self.trips
+            if trip["action"] == "stop"
+        }
+        return replace(
+            experiments,
+            by_name={
+                name: replace(
+                    e,
+                    variants=tuple(
+                        replace(v, percent=0.0) if (name, e.revision, v.name) in ended else v
+                        for v in e.variants
+                    ),
+                )
+                for name, e in experiments.by_name.items()
+            },
+        )
 
     def _judge(self, experiment: Experiment, exposures: pa.Table, outcomes: pa.Table) -> bool:
         # scipy and statsmodels take seconds to import, which a router without guardrails saves.
@@ -80,9 +105,8 @@ class Guard:
             if trip.action == "stop":
                 try:
                     self._source.end_variant(experiment, trip.variant)
-                except IntentError as error:
-                    logger.error("variant not stopped reason=%r", str(error))
-                    continue
+                except (IntentError, OSError) as error:
+                    logger.error("variant ended here only, reason=%r", str(error))
             self.trips = [*self.trips, found]
             with whole_file(self._file) as aside:
                 aside.write_text(json.dumps(self.trips, indent=2) + "\n")
@@ -93,15 +117,11 @@ class Guard:
             tripped = True
         return tripped
 
-    def _outcomes(self, since: int) -> pa.Table:
+    def _outcomes(self) -> pa.Table:
         folder = self._settings.outcomes
         if folder is None or not folder.is_dir() or not any(folder.rglob("*.parquet")):
             return OUTCOME_SCHEMA.empty_table()
-        return _since(read_outcomes(folder), since)
-
-
-def _since(table: pa.Table, since: int) -> pa.Table:
-    return table.filter(pc.field("ts") >= since)
+        return read_outcomes(folder)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -13,19 +13,20 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
+import pyarrow.parquet as pq
 
 from components.experiments.errors import ExperimentsError
 from components.experiments.exposures import (
     EXPOSURE_SCHEMA,
     Read,
     conform,
-    read_exposures,
     read_lines,
     write_exposures,
 )
@@ -122,21 +123,24 @@ class ExposureLog:
         self.shipped += count
         return count
 
-    def recent(self, since: int) -> pa.Table:
-        """Read exposures, those included that are not shipped yet.
+    def recent(self, since: int, revisions: Collection[str]) -> pa.Table:
+        """Read exposures of some revisions, those included that are not shipped yet.
 
         Args:
-            since: UTC microseconds; older ones are left out as far as whole files are.
+            since: UTC microseconds; older ones are left out.
+            revisions: of experiments.
         """
+        wanted = (pc.field("ts") >= since) & pc.field("revision").isin(sorted(revisions))
+        first = datetime.fromtimestamp(since / 1e6, UTC).strftime("date=%Y-%m-%d")
         with self._busy:
-            first = datetime.fromtimestamp(since / 1e6, UTC).strftime("date=%Y-%m-%d")
             tables = [
-                read_exposures(day)
+                pq.read_table(file, schema=EXPOSURE_SCHEMA, filters=wanted, partitioning=None)
                 for day in sorted(self.parquet.glob("date=*"))
-                if day.name >= first and any(day.glob("*.parquet"))
+                if day.name >= first
+                for file in sorted(day.glob("*.parquet"))
             ]
-            tables += [read(path.read_bytes()).table for path in self.unshipped]
-        return pa.concat_tables([EXPOSURE_SCHEMA.empty_table(), *tables])
+            unshipped = [read(path.read_bytes()).table.filter(wanted) for path in self.unshipped]
+        return pa.concat_tables([EXPOSURE_SCHEMA.empty_table(), *tables, *unshipped])
 
     @property
     def _closed(self) -> Path:
@@ -168,11 +172,12 @@ class ExposureLog:
 
 def read(lines: bytes) -> Read:
     """Read whole lines of the log: fast, unless one of them is bad."""
+    one_thread = pa.json.ReadOptions(use_threads=False)  # The cores are for requests.
     options = pa.json.ParseOptions(
         explicit_schema=EXPOSURE_SCHEMA, unexpected_field_behavior="ignore"
     )
     try:
-        table = pa.json.read_json(pa.BufferReader(lines), parse_options=options)
+        table = pa.json.read_json(pa.BufferReader(lines), one_thread, options)
         return Read(conform(table, EXPOSURE_SCHEMA, "exposures"), [])
     except (pa.ArrowInvalid, ExperimentsError):
         return read_lines(lines.splitlines())

@@ -1,13 +1,15 @@
 """The router: nginx kept to the manifests, and everything beside the requests themselves."""
 
+import fcntl
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -64,19 +66,11 @@ class Router:
             IntentError: there is nothing to answer with, or an address cannot be listened on.
         """
         self._state.mkdir(parents=True, exist_ok=True)
-        self._accepted = load(self._state / ACCEPTED)
-        self._nginx = Nginx(self._settings)
-        log = ExposureLog(
-            self._state, every=self._settings.rotate_every, size=self._settings.rotate_bytes
-        )
-        self._log, self._counts = log, Counts(log)
-        self._guard = Guard(self._settings, self._source, log)
+        self._lock = _only_one(self._state)
         try:
-            self.apply()
-            if self._nginx.current is None:
-                raise RouterError(self._status["error"])
+            self._begin()
         except BaseException:
-            self._nginx.stop()
+            self._lock.close()
             raise
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collector(self))
@@ -104,6 +98,7 @@ class Router:
             self._log.rotate(self._nginx.reopen_logs, self._nginx.holds)
             self._log.ship(self._nginx.holds)
             self._admin.close()
+            self._lock.close()
             logger.info("stopped")
 
     def stop(self) -> None:
@@ -131,6 +126,7 @@ class Router:
             seen = (
                 {place: str(text) for place, text in manifests.items()},
                 _content(self._settings.upstreams),
+                len(self._guard.trips),
             )
             due = self._again and time.monotonic() - self._tried >= _RETRY
             if seen == self._seen and not due:
@@ -148,10 +144,27 @@ class Router:
             logger.error("configuration refused reason=%r", error)
         self._report(error)
 
+    def _begin(self) -> None:
+        """Start nginx with what holds now."""
+        settings = self._settings
+        self._accepted = load(self._state / ACCEPTED)
+        self._nginx = Nginx(settings)
+        try:
+            log = ExposureLog(self._state, every=settings.rotate_every, size=settings.rotate_bytes)
+            self._log, self._counts = log, Counts(log)
+            self._guard = Guard(settings, self._source, log)
+            log.ship(self._nginx.holds)
+            self.apply()
+            if self._nginx.current is None:
+                raise RouterError(self._status["error"])
+        except BaseException:
+            self._nginx.stop()
+            raise
+
     def _switch(self, accepted: Accepted) -> None:
         assert accepted.upstreams is not None
         routes = make_routes(
-            accepted.experiments,
+            self._guard.without_ended(accepted.experiments),
             accepted.upstreams,
             away=accepted.away,
             grpc=self._settings.grpc_listen is not None,
@@ -195,9 +208,9 @@ class Router:
             aside.write_text(json.dumps(self.status, indent=2) + "\n")
 
     def _keep_house(self) -> None:
-        """Rotate, ship and guard beside the watching."""
+        """Rotate, ship and guard beside the watching, after the requests' needs."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         guarded = time.monotonic()
-        self._log.ship(self._nginx.holds)
         while not self._stopping.wait(0.2):
             try:
                 if self._log.due:
@@ -208,8 +221,9 @@ class Router:
                     guarded = time.monotonic()
                     if self._guard.look():
                         self._write_status()
-            except (IntentError, OSError) as error:
-                logger.error("housekeeping failed reason=%r", str(error))
+            except Exception:  # Requests are answered, and exposures logged, without it.
+                logger.exception("housekeeping failed")
+                self._stopping.wait(5)
 
 
 class _Collector:
@@ -246,6 +260,17 @@ class _Collector:
                 yield from nginx_metrics(stub_status(router._state, current))
             except OSError as error:
                 logger.warning("nginx says nothing of itself reason=%r", str(error))
+
+
+def _only_one(state: Path) -> TextIO:
+    """Lock the state directory for as long as the file is open, also against a killed process."""
+    lock = (state / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise RouterError(f"{state}: another router runs with this state") from error
+    return lock
 
 
 def _content(path: Path) -> bytes | None:

@@ -112,7 +112,8 @@ def test_exposures_that_are_not_shipped_yet_are_seen_too(log):
     log.rotate(nothing, nothing)
     log.ship(nothing)
     log.current.write_bytes(LINE % 3)
-    assert sorted(log.recent(0)["request_id"].to_pylist()) == ["r1", "r2", "r3"]
+    assert sorted(log.recent(0, {"1"})["request_id"].to_pylist()) == ["r1", "r2", "r3"]
+    assert log.recent(2, {"1"}).num_rows == log.recent(0, {"2"}).num_rows == 0
 
 
 def test_metrics_count_what_was_answered_over_rotations(start):

@@ -46,6 +46,21 @@ def test_a_treatment_that_fails_is_taken_from_everybody(place, start):
     assert written["tripped"] == [trip]
 
 
+def test_a_treatment_ends_also_when_its_manifest_cannot_be_changed(place, start):
+    write_manifest(place / "experiments", guardrails=[FALLBACKS])
+    running = start(guard_every=0.2)
+    (place / "experiments" / "ranking.yaml").write_text("broken: [")
+    running.settle()
+    running.upstreams["ranker-full"].status = 500
+    units_of(running)
+    wait_for_trip(running)
+    running.settle()
+    assert {running.post(unit=f"m{n}").json()["name"] for n in range(30)} == {"ranker-plain"}
+    running.stop()
+    again = start()
+    assert {again.post(unit=f"m{n}").json()["name"] for n in range(30)} == {"ranker-plain"}
+
+
 def test_a_guardrail_that_only_reports_leaves_the_treatment(place, start):
     write_manifest(place / "experiments", guardrails=[FALLBACKS | {"action": "report"}])
     running = start(guard_every=0.2)

@@ -168,6 +168,12 @@ def test_an_address_in_use_is_refused(place, running, start):
         start(listen=running.url.removeprefix("http://"), state=place / "other")
 
 
+def test_a_state_directory_has_one_router(running, start):
+    with pytest.raises(RouterError, match="another router"):
+        start()
+    assert running.post().status_code == 200
+
+
 def test_units_keep_their_variant_when_nothing_of_theirs_changes(running):
     before = treated(running)
     running.manifest(timeout=3)
