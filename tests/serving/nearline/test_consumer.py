@@ -1,12 +1,12 @@
 """The consumer with a real broker: nothing lost, whatever goes away and when."""
 
 import json
+import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from multiprocessing import forkserver
 
 import pytest
 
@@ -15,10 +15,20 @@ from serving.nearline.config import NearlineConfig
 from serving.nearline.consumer import ActionConsumer
 from tests.components.store.servers import Server
 from tests.serving.nearline.broker import Broker, wait_until
-from tests.serving.nearline.conftest import DATASET, NOON
-from tests.serving.nearline.test_updates import assert_as_daily
+from tests.serving.nearline.conftest import DATASET, NOON, messages
+from tests.serving.nearline.test_updates import assert_as_daily, feed
 
 FAST = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 300, "socket.timeout.ms": 2000}
+
+
+PROCESSES = multiprocessing.get_context("forkserver")
+"""Processes of their own, forked from one that has imported what takes long."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported_meanwhile():
+    PROCESSES.set_forkserver_preload(["serving.nearline.__main__"])
+    forkserver.ensure_running()
 
 
 @pytest.fixture(scope="module")
@@ -109,50 +119,38 @@ def test_consumers_of_a_group_share_the_partitions(world, setting, broker, run):
     assert_as_daily(one.store, world.today)
 
 
-def test_a_broker_that_goes_away_is_waited_for(world, setting, broker, run):
+def test_a_store_or_a_broker_that_goes_away_is_waited_for(world, setting, broker, run, tmp_path):
     topic = broker.topic()
-    half = len(world.since) // 2
-    now = setting()
-    with run(now, topic):
-        broker.send(topic, world.since[:half])
-        wait_until(lambda: now.count("messages") >= half, "the first half is read")
-        with broker.away():
-            wait_until(lambda: now.count("failures", of="broker"), "the loss is noticed")
-        broker.send(topic, world.since[half:])
-        wait_until(lambda: up_to_date(now, world.today), "every member is up to date")
-    assert_as_daily(now.store, world.today)
-
-
-def test_a_store_that_goes_away_is_waited_for(world, setting, broker, run, tmp_path):
-    topic = broker.topic()
-    half = len(world.since) // 2
+    third = len(world.since) // 3
     server = Server(tmp_path / "redis", ["--appendonly", "yes", "--appendfsync", "always"]).start()
     now = setting(store_url=f"redis://127.0.0.1:{server.port}/0")
     try:
         with run(now, topic):
-            broker.send(topic, world.since[:half])
+            broker.send(topic, world.since[:third])
             wait_until(lambda: now.count("records", result="landed"), "the store is written to")
             server.kill()
-            broker.send(topic, world.since[half:])
-            wait_until(lambda: now.count("failures", of="store"), "the loss is noticed")
+            broker.send(topic, world.since[third : 2 * third])
+            wait_until(lambda: now.count("failures", of="store"), "the store's loss is noticed")
             server.start()
+            wait_until(lambda: now.count("messages") >= 2 * third, "the second third is read")
+            with broker.away():
+                wait_until(lambda: now.count("failures", of="broker"), "the broker's is, too")
+            broker.send(topic, world.since[2 * third :])
             wait_until(lambda: up_to_date(now, world.today), "every member is up to date")
         assert_as_daily(now.store, world.today)
     finally:
         server.stop()
 
 
-def test_a_topic_that_began_anew_is_read_from_its_beginning(world, setting, broker, run):
+def test_a_topic_that_began_anew_is_read_from_its_beginning(world, setting, broker, run, tmp_path):
     topic = broker.topic()
     most = 3 * len(world.since) // 4
     now = setting()
-    with run(now, topic):
-        broker.send(topic, world.since[:most])
-        wait_until(lambda: now.count("messages") >= most, "most is read")
-    broker.admin.delete_topics([topic])[topic].result(10)
-    broker.topic(name=topic)
+    before = now.updates.open_partition(0, tmp_path / "state" / f"{topic}-0")
+    feed(now, before, messages(world.since[:most]))
+    before.state.close()
     broker.send(topic, world.since[most:])
-    with run(now, topic, group="others"):
+    with run(now, topic):
         wait_until(lambda: up_to_date(now, world.today), "every member is up to date")
     assert_as_daily(now.store, world.today)
 
@@ -173,8 +171,9 @@ def test_killed_at_any_point_it_loses_nothing(world, store_url, broker, tmp_path
         wait_until(
             lambda: newest(store) == max(world.today.times.values()), "the last records are written"
         )
-        second.send_signal(signal.SIGTERM)
-        assert second.wait(30) == 0
+        second.terminate()
+        second.join(30)
+        assert second.exitcode == 0
     assert_as_daily(store, world.today)
 
 
@@ -192,11 +191,9 @@ def process(world, store_url, broker, topic, home, group):
         "state": home / "state",
         "snapshot": world.yesterday.path,
     }
-    pairs = [text for name, option in options.items() for text in (f"--{name}", str(option))]
-    command = [sys.executable, "-m", "serving.nearline", *pairs]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with (home / "log.txt").open("a") as log:
-        running = subprocess.Popen(command, stderr=log, env=environment)
+    arguments = [text for name, option in options.items() for text in (f"--{name}", str(option))]
+    running = PROCESSES.Process(target=_serve, args=(arguments, home / "log.txt"))
+    running.start()
     try:
         yield running
     except AssertionError as error:
@@ -204,7 +201,15 @@ def process(world, store_url, broker, topic, home, group):
         raise
     finally:
         running.kill()
-        running.wait()
+        running.join()
+
+
+def _serve(arguments, log):
+    from serving.nearline.__main__ import main
+
+    with log.open("a") as errors:
+        os.dup2(errors.fileno(), sys.stderr.fileno())
+    sys.exit(main(arguments))
 
 
 def newest(store):
