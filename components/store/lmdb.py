@@ -347,7 +347,9 @@ class LmdbBackend(Backend):
         except lmdb.ReadonlyError as error:
             raise StoreError(f"{self._opened.path}: may not be written to") from error
         except lmdb.Error as error:
-            raise StoreError(f"{self._opened.path}: {error}; nothing was changed") from error
+            raise StoreError(
+                f"{self._opened.path}: {error}; nothing was changed; is the disk full?"
+            ) from error
 
 
 def _newer(txn, db, key: bytes, value: bytes) -> bool:

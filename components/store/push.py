@@ -18,7 +18,7 @@ from components.encoder.vectors import ABOUT, MEMBERS, VECTORS, load_vectors
 from components.progress import progress
 from components.store.errors import StoreError
 from components.store.records import Records, Schema, checked_keys, pack
-from components.store.shards import put_in_processes, put_shard
+from components.store.shards import ahead, put_in_processes, put_shard
 from components.store.store import open_store
 from components.store.versions import Version
 
@@ -88,8 +88,8 @@ def push(
         if started.finished:
             _log.info("resumed=%d finished_shards=%d", started.number, len(started.finished))
         rows = (content.order[start : start + shard_size] for start in starts)
-        shards = ((number, *content.packed(part, data_time)) for number, part in enumerate(rows))
-        with progress("push", total=len(content.order)) as bar:
+        packed = ((number, *content.packed(part, data_time)) for number, part in enumerate(rows))
+        with progress("push", total=len(content.order)) as bar, ahead(packed) as shards:
             processes = min(workers, len(starts)) if store.backend.parallel else 1
             if processes > 1:
                 digests = put_in_processes(str(url), dataset, started, shards, bar, processes)
@@ -159,7 +159,7 @@ class _Content(NamedTuple):
         return self.encoder
 
     def packed(self, rows: NDArray[np.int64], data_time: int) -> tuple[list[bytes], list[bytes]]:
-        members = self.members.take(pa.array(rows)).to_pylist()
+        members = self.members.take(pa.array(rows))
         times = np.full(len(rows), data_time, np.int64)
         vectors = self.vectors[rows]
         records = Records(members, vectors, self.labels[rows], self.scores[rows], times)
@@ -209,15 +209,16 @@ def _padded(
 ) -> NDArray:
     """Lists as rows of equal width, those of members without any all blank."""
     lists = column.combine_chunks()
-    lengths = np.minimum(pc.list_value_length(lists).to_numpy(), width)
-    starts = lists.offsets.to_numpy()[:-1]
-    values = lists.values.to_numpy(zero_copy_only=False)
-    positions = np.arange(width)
+    if not np.array_equal(rows, np.arange(len(lists))):
+        lists = lists.take(pa.array(rows, mask=rows < 0))
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    if lengths.max(initial=0) > width:
+        lists, lengths = pc.list_slice(lists, 0, width), np.minimum(lengths, width)
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    if len(values) == len(rows) * width:
+        return values.astype(kind).reshape(len(rows), width)
     padded: NDArray = np.full((len(rows), width), blank, kind)
-    known = np.flatnonzero(rows >= 0)
-    there = positions < lengths[rows[known], None]
-    row, column_ = np.nonzero(there)
-    padded[known[row], column_] = values[starts[rows[known[row]]] + column_]
+    padded[np.arange(width) < lengths[:, None]] = values
     return padded
 
 

@@ -19,7 +19,8 @@ from components.store.errors import StoreError
 TIME_BYTES = 8
 LONGEST_ID = 255
 BUCKETS = 256
-_LARGEST_HALF = 65504.0
+_NOT_FINITE = 0x7C00
+"""Bits of infinity in half precision, the sign aside; those of NaN are larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +138,15 @@ def checked_keys(member_ids: Sequence[str] | pa.Array | pa.ChunkedArray) -> list
         StoreError: one is empty, or longer than LONGEST_ID bytes.
     """
     if isinstance(member_ids, pa.Array | pa.ChunkedArray):
-        member_ids = member_ids.to_pylist()
-    keys = [key_of(member_id) for member_id in member_ids]
-    for row, key in enumerate(keys):
-        if not 0 < len(key) <= LONGEST_ID:
-            raise StoreError(f"row {row}: a member id takes 1 to {LONGEST_ID} bytes: {key[:40]!r}")
+        keys = member_ids.cast(pa.binary()).to_pylist()
+    else:
+        keys = [key_of(member_id) for member_id in member_ids]
+    lengths = list(map(len, keys))
+    if keys and not 0 < min(lengths) <= max(lengths) <= LONGEST_ID:
+        row = next(row for row, length in enumerate(lengths) if not 0 < length <= LONGEST_ID)
+        raise StoreError(
+            f"row {row}: a member id takes 1 to {LONGEST_ID} bytes: {keys[row][:40]!r}"
+        )
     return keys
 
 
@@ -217,19 +222,18 @@ def _blank(shape: tuple[int, int, int]) -> bytes:
 
 
 def _pack_array(records: Records) -> NDArray:
-    vectors = np.asarray(records.vectors)
-    rows = np.empty(len(vectors), layout(shape_of(records)))
-    with np.errstate(invalid="ignore"):
-        unfit = ~(np.abs(vectors) <= _LARGEST_HALF).all(axis=1)
-    if unfit.any():
-        row = int(unfit.argmax())
+    rows = np.empty(len(records.member_ids), layout(shape_of(records)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        halves = np.asarray(records.vectors).astype(np.float16)
+    magnitudes = halves.view(np.uint16) & 0x7FFF
+    if magnitudes.max(initial=0) >= _NOT_FINITE:
+        row = int((magnitudes >= _NOT_FINITE).any(axis=1).argmax())
         raise StoreError(
-            f"row {row}, member {records.member_ids[row]}: vector is not finite, or larger than "
-            f"{_LARGEST_HALF:.0f}"
+            f"row {row}, member {records.member_ids[row]}: vector is not finite in half precision"
         )
     times = np.asarray(records.data_times, np.int64)
     if (times < 0).any():
         raise StoreError(f"row {int((times < 0).argmax())}: data time lies before 1970")
-    rows["data_time"], rows["vector"] = times, vectors
+    rows["data_time"], rows["vector"] = times, halves
     rows["labels"], rows["scores"] = records.labels, records.scores
     return rows

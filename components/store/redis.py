@@ -12,8 +12,9 @@ time-out (`maxmemory-policy noeviction` or one of the `volatile-` ones).
 
 import json
 import logging
+import threading
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
@@ -64,6 +65,8 @@ class RedisBackend(Backend):
         self._known: dict[bytes, Version] = {}
         self._current = b"", self._buckets
         self._state = b""
+        self._questions: deque[_Question] = deque()
+        self._talking = threading.Lock()
 
     @override
     def close(self) -> None:
@@ -80,18 +83,16 @@ class RedisBackend(Backend):
 
     @override
     def one(self, key: bytes) -> tuple[Version, bytes] | None:
-        number, records = self._current
-        # The name is asked for last: a version that is current then was not dropped before.
-        value, now = self._wire.ask(
-            [(b"HGET", records[bucket_of(key)], key), (b"GET", self._tag + b"current")]
-        )
-        if now is None:
-            return None
-        if now != number or (value is None and self._wire.clustered):
-            version, (value,) = self.many([key])
-        else:
-            version = self._version(now)
-        return None if value is None else (version, value)
+        # What threads ask for while one of them talks to the server travels together next.
+        mine = _Question(key)
+        self._questions.append(mine)
+        with self._talking:
+            if not mine.answered:
+                together = [self._questions.popleft() for _ in range(len(self._questions))]
+                self._answer(together)
+        if mine.error is not None:
+            raise mine.error
+        return mine.answer
 
     @override
     def many(self, keys: Sequence[bytes]) -> tuple[Version, Sequence[bytes | None]]:
@@ -99,7 +100,7 @@ class RedisBackend(Backend):
             number, records = self._current
             values, now = self._read(records, keys, self._tag + b"current")
             if now is None:
-                raise StoreError(f"{self._wire.where}: nothing was pushed yet")
+                raise _NothingPushed(f"{self._wire.where}: nothing was pushed yet")
             # Nodes answer in any order; what is missing may have been dropped before.
             if now == number and self._wire.clustered and None in values:
                 now = self._ask(b"GET", b"current")
@@ -287,6 +288,21 @@ class RedisBackend(Backend):
             self._finish_drops()
             _log.info("dropped=%d", number)
 
+    def _answer(self, questions: list["_Question"]) -> None:
+        version = None
+        values: Sequence[bytes | None] = [None] * len(questions)
+        error: Exception | None = None
+        try:
+            version, values = self.many([question.key for question in questions])
+        except _NothingPushed:
+            pass
+        except Exception as failure:
+            error = failure
+        for question, value in zip(questions, values, strict=True):
+            question.error, question.answered = error, True
+            if version is not None and value is not None:
+                question.answer = version, value
+
     def _ask(self, command: bytes, name: bytes, *arguments: Any) -> Any:
         return self._wire.ask([(command, self._tag + name, *arguments)])[0]
 
@@ -379,6 +395,20 @@ class RedisBackend(Backend):
 
     def _too_fast(self) -> StoreError:
         return StoreError(f"{self._wire.where}: versions change too fast; try again")
+
+
+class _NothingPushed(StoreError):
+    pass
+
+
+class _Question:
+    __slots__ = ("key", "answer", "answered", "error")
+
+    def __init__(self, key: bytes):
+        self.key = key
+        self.answer: tuple[Version, bytes] | None = None
+        self.answered = False
+        self.error: Exception | None = None
 
 
 def _grouped(keys: Sequence[bytes], rows: Iterable[int]) -> dict[int, list[int]]:

@@ -5,9 +5,16 @@ import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 from components.progress import Bar
 from components.store.errors import StoreError
@@ -17,7 +24,7 @@ from components.store.versions import Backend, Started
 Shard = tuple[int, list[bytes], list[bytes]]
 """Its number, then names and values."""
 
-_ATTEMPTS = 3
+_ATTEMPTS, _AHEAD = 3, 2
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +89,20 @@ def put_in_processes(
         finally:
             pool.shutdown(cancel_futures=True)
     return [digests[shard] for shard in sorted(digests)]
+
+
+@contextmanager
+def ahead(shards: Iterator[Shard]) -> Iterator[Iterator[Shard]]:
+    """Lay out the next shards while one is written."""
+    with ThreadPoolExecutor(1) as thread:
+
+        def shards_in_time() -> Iterator[Shard]:
+            waiting = [thread.submit(next, shards, None) for _ in range(_AHEAD)]
+            while (shard := waiting.pop(0).result()) is not None:
+                waiting.append(thread.submit(next, shards, None))
+                yield shard
+
+        yield shards_in_time()
 
 
 _mine: tuple[Store, Started]

@@ -153,10 +153,7 @@ class Wire:
 
     def _connection(self, client: Any) -> Any:
         """A connection that is this thread's own; the library's pools cost a look at the socket."""
-        try:
-            mine = self._local.connections
-        except AttributeError:
-            mine = self._local.connections = weakref.WeakKeyDictionary()
+        mine = self._local.__dict__
         connection = mine.get(client)
         if connection is None:
             connection = mine[client] = client.connection_pool.make_connection()
