@@ -37,11 +37,16 @@ _LUA = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{"instances": [{"query": "' .. string.rep("x", 460) .. '", "items": ["j1", "j2"]}]}'
-local n = 0
+local n, requests = 0, {}
+init = function()
+  for unit = 1, %d do
+    wrk.headers["x-member-id"] = "m" .. unit
+    requests[unit] = wrk.format(nil, "%s")
+  end
+end
 request = function()
-  n = n + 1
-  wrk.headers["x-member-id"] = "m" .. (n %% %d)
-  return wrk.format(nil, "%s")
+  n = n %% #requests + 1
+  return requests[n]
 end
 done = function(summary, latency, requests)
   local e = summary.errors
