@@ -1,4 +1,4 @@
-"""Kubeflow step of the store room."""
+"""Kubeflow steps of the store room."""
 
 from kfp import dsl
 
@@ -9,28 +9,28 @@ from components.image import TRAIN_IMAGE
 def publish(
     vectors: dsl.Input[dsl.Dataset],
     entities: dsl.Input[dsl.Dataset],
-    sessions: dsl.Input[dsl.Dataset],
     examples: dsl.Input[dsl.Dataset],
+    sessions: dsl.Input[dsl.Dataset],
     store: str,
     dataset: str,
-    published: dsl.Output[dsl.Artifact],
+    keep: int,
+    workers: int,
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Push everyone's vectors and entities as the dataset's next version, and switch to it."""
-    import json
-    from dataclasses import asdict
+    """Push vectors and entities to the store, as the version that is read from then on."""
     from pathlib import Path
 
-    from components.activity.sessions import newest_action
-    from components.store.push import Source, push
+    from components.labels.examples import LABELS
+    from components.store.push import Source, newest_action, push
 
     version = push(
         store,
         dataset,
         Source(Path(vectors.path), Path(entities.path)),
+        labels=Path(examples.path) / LABELS,
         data_time=newest_action(Path(sessions.path)),
-        labels=Path(examples.path) / "labels.parquet",
+        keep=keep,
+        workers=workers,
     )
-    Path(published.path).write_text(json.dumps(asdict(version), indent=1) + "\n")
-    metrics.log_metric("members", version.members)
     metrics.log_metric("version", version.number)
+    metrics.log_metric("members", version.members)

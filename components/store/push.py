@@ -118,6 +118,21 @@ def abandon(url: str | Path, dataset: str) -> list[int]:
         return left
 
 
+def newest_action(sessions: Path) -> int:
+    """Return the data time of a run: that of the newest action in its sessions, microseconds UTC.
+
+    Raises:
+        StoreError: there is none.
+    """
+    newest = [
+        pc.max(pq.read_table(part, columns=["ts"])["ts"]).as_py()
+        for part in sorted(sessions.glob("*.parquet"))
+    ]
+    if not any(newest):
+        raise StoreError(f"{sessions}: no actions")
+    return max(time for time in newest if time is not None)
+
+
 class _Content(NamedTuple):
     members: pa.Array
     vectors: NDArray[np.float32]
