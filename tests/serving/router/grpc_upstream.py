@@ -9,9 +9,10 @@ from kserve import InferOutput, InferResponse, Model, ModelServer
 class Named(Model):
     def __init__(self, service, name):
         super().__init__(service)
-        self.answer, self.ready = name, True
+        self.answer, self.ready, self.count = name, True, 0
 
     async def predict(self, payload, headers=None):
+        self.count += 1
         asked = payload.inputs[0].as_numpy().ravel()[0].decode()
         if asked == "slow":
             await asyncio.sleep(1)
@@ -20,9 +21,10 @@ class Named(Model):
         headers = headers or {}
         told = [f"{key}={value}" for key, value in sorted(headers.items()) if "intent" in key]
         outputs = []
-        for name, values in (("name", [self.answer]), ("unit", [headers.get("x-member-id", "")])):
+        facts = {"name": self.answer, "unit": headers.get("x-member-id", ""), "count": self.count}
+        for name, value in facts.items():
             output = InferOutput(name, [1], "BYTES")
-            output.set_data_from_numpy(_bytes(values), binary_data=False)
+            output.set_data_from_numpy(_bytes([str(value)]), binary_data=False)
             outputs.append(output)
         output = InferOutput("told", [len(told)], "BYTES")
         output.set_data_from_numpy(_bytes(told), binary_data=False)

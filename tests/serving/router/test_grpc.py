@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -140,6 +141,21 @@ def test_an_error_of_a_server_is_passed_on_and_logged_as_one(routed):
     assert routed.exposures(1)[0]["status"] >= 400
 
 
+def test_a_shadow_gets_copies_and_its_answers_go_nowhere(routed, servers):
+    with grpc.insecure_channel(servers["ranker-full"]) as channel:
+        shadow = SimpleNamespace(stub=GRPCInferenceServiceStub(channel))
+        before = int(ask(shadow)[0]["count"][0])
+        routed.manifest(
+            salt="ranking-2",
+            variants=[{"name": "plain", "inferenceService": "ranker-plain"}],
+            shadow={"inferenceService": "ranker-full", "percent": 100},
+        )
+        assert [ask(routed, f"m{n}")[0]["name"] for n in range(5)] == [["ranker-plain"]] * 5
+        time.sleep(0.3)
+        assert int(ask(shadow)[0]["count"][0]) == before + 6
+    assert len(routed.exposures(5)) == 5
+
+
 def test_readiness_is_asked_of_the_control(routed):
     ready = routed.stub.ModelReady(
         pb.ModelReadyRequest(name="ranker"), metadata=[("x-intent-service", "ranker")]
@@ -163,8 +179,8 @@ def test_reloads_under_load_fail_no_call(routed):
     for timeout in (3, 4, 5):
         write_manifest(routed.home / "experiments", timeout=timeout)
         routed.settle()
-        time.sleep(1.2)
-    time.sleep(2.5)
+        time.sleep(0.5)
+    time.sleep(3.3)
     done.set()
     for thread in threads:
         thread.join()

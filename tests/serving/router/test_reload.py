@@ -66,11 +66,11 @@ def test_reloads_under_load_fail_no_request_and_move_no_unit(place, start):
     clients = [Client(running.url, f"m{n}", wait) for n, wait in enumerate(waits)]
     for client in clients:
         client.start()
-    for timeout in (3, 4, 5, 6):
-        time.sleep(0.8)
+    for timeout in (3, 4, 5):
+        time.sleep(0.5)
         write_manifest(place / "experiments", timeout=timeout)
         running.settle()
-    time.sleep(3.5)
+    time.sleep(3.6)
     for client in clients:
         client.done.set()
     for client in clients:
