@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow.compute as pc
-
 from components.experiments.analysis import analyse, write_analysis
 from components.experiments.edit import find_manifest, ramp, set_stopped
 from components.experiments.experiments import load_experiments
@@ -51,10 +49,9 @@ def status(directory: Path, name: str, exposures: Path, outcomes: Path | None = 
         ExperimentsError: there is no such experiment, or a table cannot be read.
     """
     experiment = read_manifest(find_manifest(directory, name))
-    table = read_exposures(exposures)
+    own = read_exposures(exposures, experiment=name)
     done = read_outcomes(outcomes) if outcomes else OUTCOME_SCHEMA.empty_table()
-    trips = check(experiment, table, done)
-    own = table.filter(pc.equal(table["experiment"], name))
+    trips = check(experiment, own, done)
     counted = own.group_by(["variant", "reason"]).aggregate([([], "count_all")])
     lines = [_line(experiment)]
     for row in sorted(counted.to_pylist(), key=lambda row: (row["variant"], row["reason"])):
@@ -91,7 +88,7 @@ def analyse_files(
     experiment = read_manifest(manifest)
     found = analyse(
         experiment,
-        read_exposures(exposures),
+        read_exposures(exposures, experiment=experiment.name),
         read_outcomes(outcomes),
         read_outcomes(pre) if pre else None,
         primary=primary,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.experiments.errors import ExperimentsError
@@ -135,13 +136,17 @@ def ship_log(log: Path, target: Path) -> int:
     return read.table.num_rows
 
 
-def read_exposures(source: Path) -> pa.Table:
+def read_exposures(source: Path, *, experiment: str | None = None) -> pa.Table:
     """Read exposures from a Parquet file or a directory of them, dated directories included.
+
+    Args:
+        source: file or directory.
+        experiment: name of the one to keep; a log holds those of all.
 
     Raises:
         ExperimentsError: there is none, or one is not of exposures; names the file.
     """
-    return _read(source, EXPOSURE_SCHEMA)
+    return _read(source, EXPOSURE_SCHEMA, experiment)
 
 
 def read_outcomes(source: Path) -> pa.Table:
@@ -212,7 +217,7 @@ def _write(table: pa.Table, target: Path, schema: pa.Schema) -> None:
         pq.write_table(whole, aside, compression="zstd")
 
 
-def _read(source: Path, schema: pa.Schema) -> pa.Table:
+def _read(source: Path, schema: pa.Schema, experiment: str | None = None) -> pa.Table:
     files: Sequence[Path] = sorted(source.rglob("*.parquet")) if source.is_dir() else [source]
     files = [file for file in files if not file.name.startswith(".")]
     if not files:
@@ -221,7 +226,10 @@ def _read(source: Path, schema: pa.Schema) -> pa.Table:
     for file in files:
         try:
             with pq.ParquetFile(file) as opened:
-                tables.append(conform(opened.read(), schema, str(file)))
+                table = conform(opened.read(), schema, str(file))
         except (OSError, pa.ArrowInvalid) as error:
             raise ExperimentsError(f"{file}: cannot be read as Parquet: {error}") from error
+        if experiment is not None:
+            table = table.filter(pc.equal(table["experiment"], experiment))
+        tables.append(table)
     return pa.concat_tables(tables)

@@ -13,7 +13,7 @@ Time-uniform central limit theory and asymptotic confidence sequences, Annals of
 
 import math
 
-TAU = 0.1
+TAU = 0.2
 
 
 def always_valid_p(estimate: float, error: float, *, tau: float = TAU) -> float:

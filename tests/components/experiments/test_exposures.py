@@ -77,6 +77,8 @@ def test_shipping_a_log_twice_gives_the_same_file(tmp_path: Path) -> None:
     assert target.read_bytes() == first
     write_exposures(read_lines([json.dumps(ROW)]).table, tmp_path / "date=2026-01-02" / "b.parquet")
     assert read_exposures(tmp_path).num_rows == 2
+    assert read_exposures(tmp_path, experiment="colours").num_rows == 2
+    assert read_exposures(tmp_path, experiment="shapes").num_rows == 0
     with pytest.raises(ExperimentsError, match="nowhere: cannot be read"):
         ship_log(tmp_path / "nowhere", target)
 
