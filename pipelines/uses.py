@@ -24,6 +24,9 @@ from pipelines.steps import RETRIES, step
 DATASETS = ("finetuned", "fasttext")
 """Contents of the store, named after the encoder of their vectors."""
 
+VERSIONS_KEPT, PUBLISHERS = 2, 2
+"""Versions of a content that stay for a rollback, and processes that push one."""
+
 RANKERS = {
     "rank-base": "base",
     "rank-vector": "tower",
@@ -175,6 +178,8 @@ def offer_variants(
                 examples=examples,
                 store=store,
                 dataset=dataset,
+                keep=VERSIONS_KEPT,
+                workers=PUBLISHERS,
             ),
             retries=RETRIES,
         )

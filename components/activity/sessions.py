@@ -94,17 +94,6 @@ def session_parts(sessions: Path) -> list[Path]:
     return _parquet_files(sessions)
 
 
-def newest_action(sessions: Path) -> int:
-    """Return the time of the newest action of all, microseconds UTC.
-
-    Raises:
-        ActivityError: `sessions` holds no parts.
-    """
-    return max(
-        pc.max(pq.read_table(part, columns=["ts"])["ts"]).as_py() for part in session_parts(sessions)
-    )
-
-
 def iterate_members(
     sessions: Path, columns: Sequence[str] = tuple(SESSION_SCHEMA.names)
 ) -> Iterator[pa.RecordBatch]:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from components.store.errors import StoreError
 from components.store.store import open_store
 from components.store.versions import Version
 
@@ -16,11 +17,15 @@ def status(url: str | Path, dataset: str) -> str:
 
 
 def record(url: str | Path, dataset: str, member_id: str, *, first: int = 8) -> str:
-    """Say what the store holds of a member: labels by name, and the vector's first numbers."""
+    """Say what the store holds of a member: labels by name, and the vector's first numbers.
+
+    Raises:
+        StoreError: it holds nothing of the member.
+    """
     with open_store(url, dataset=dataset) as store:
         found, version, labels = store.get(member_id), store.current(), store.labels()
     if found is None or version is None:
-        return f"{member_id}: no record"
+        raise StoreError(f"{dataset}: holds no member {member_id!r}")
     names = {}
     if labels is not None:
         texts = zip(labels["kind"].to_pylist(), labels["text"].to_pylist(), strict=True)

@@ -238,5 +238,6 @@ def _of_vectors(vectors: Path) -> dict[str, Any]:
 
 
 def _row(rows: Sequence[Mapping], method: str, metrics: Sequence[str]) -> dict[str, float]:
-    (row,) = (row for row in rows if row["method"] == method)
-    return {metric: row[metric] for metric in metrics}
+    """Return a method's figures; a run whose data did not suffice for a method has none."""
+    found = (row for row in rows if row["method"] == method)
+    return {metric: row[metric] for row in found for metric in metrics}

@@ -1,14 +1,9 @@
 """The store: `intent store status`, `get`, `push`, `rollback` and `delete`."""
 
 import argparse
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from pipelines.commands.arguments import add_which_run, finished_run
 from pipelines.local import runs
-
-if TYPE_CHECKING:
-    from components.store.store import Role, Store
 
 DATASETS = ("finetuned", "fasttext")
 """What the pipeline pushes."""
@@ -76,49 +71,19 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from components.store.describe import status
 
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    for name in ("version", "status", "members", "data until", "pushed", "model"):
-        table.add_column(name, justify="right" if name == "members" else "left", no_wrap=True)
-    with _open(options) as store:
-        deleted = len(store.deleted())
-        for version in store.versions():
-            table.add_row(
-                str(version.number),
-                version.status,
-                f"{version.members:,}",
-                _time(version.data_time)[: len("2026-01-31")],
-                _time(version.pushed_at),
-                version.model,
-            )
-    Console().print(table)
-    print(f"{deleted:,} members deleted")
+    print(status(_url(options), options.dataset))
 
 
 def _get(options: argparse.Namespace) -> None:
-    from components.store.errors import StoreError
+    from components.store.describe import record
 
-    with _open(options) as store:
-        record, version = store.get(options.member), store.current()
-        if record is None or version is None:
-            raise StoreError(f"{options.dataset}: holds no member {options.member!r}")
-        labels = store.labels()
-    print(f"{record.member_id}: version {record.version}, data until {_time(record.data_time)}")
-    shown = ", ".join(f"{value:.3f}" for value in record.vector[:6])
-    print(f"vector of {len(record.vector)}: {shown}, ...")
-    texts = labels["text"].to_pylist() if labels is not None else None
-    ranked = zip(version.schema.surfaces, record.labels, record.scores, strict=True)
-    for surface, numbers, scores in ranked:
-        print(f"{surface}:")
-        for label, score in zip(numbers.tolist(), scores.tolist(), strict=True):
-            if label >= 0:
-                print(f"  {score:.3f}  {texts[label] if texts else label}")
+    print(record(_url(options), options.dataset, options.member))
 
 
 def _push(options: argparse.Namespace) -> None:
-    from components.store.push import Source, push
+    from components.store.push import Source, newest_action, push
 
     run = finished_run(options)
     suffix = "" if options.dataset == DATASET else f"-{options.dataset}"
@@ -128,7 +93,7 @@ def _push(options: argparse.Namespace) -> None:
         Source(
             run.path / f"vectors{suffix}" / "vectors", run.path / f"entities{suffix}" / "entities"
         ),
-        data_time=_newest_action(run),
+        data_time=newest_action(run.path / "sessions" / "sessions"),
         labels=run.path / "examples" / "examples" / "labels.parquet",
         keep=options.keep,
     )
@@ -136,35 +101,17 @@ def _push(options: argparse.Namespace) -> None:
 
 
 def _rollback(options: argparse.Namespace) -> None:
-    with _open(options, "writer") as store:
-        version = store.rollback()
-    print(f"{options.dataset}: back to version {version.number} of {_time(version.pushed_at)}")
+    from components.store.describe import rollback
+
+    print(rollback(_url(options), options.dataset))
 
 
 def _delete(options: argparse.Namespace) -> None:
-    from components.store.store import open_store
+    from components.store.describe import delete
 
     for dataset in options.datasets or DATASETS:
-        with open_store(_url(options), dataset=dataset, role="writer") as store:
-            new = store.delete(options.member)
-        print(f"{dataset}: {options.member} {'deleted' if new else 'was deleted already'}")
-
-
-def _open(options: argparse.Namespace, role: "Role" = "reader") -> "Store":
-    from components.store.store import open_store
-
-    return open_store(_url(options), dataset=options.dataset, role=role)
+        print(f"{dataset}: {delete(_url(options), dataset, options.member)}")
 
 
 def _url(options: argparse.Namespace) -> str:
     return options.store or f"lmdb:{(options.runs / runs.STORE).resolve()}"
-
-
-def _newest_action(run: runs.Run) -> int:
-    from components.activity.sessions import newest_action
-
-    return newest_action(run.path / "sessions" / "sessions")
-
-
-def _time(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
