@@ -5,7 +5,7 @@ What a replay keeps, below its state directory:
 - `replay.json`: the settings; another replay does not go on where this one stopped.
 - `outcomes/<service>/day-NN.parquet`: of OUTCOME_SCHEMA, at the time they are written, so that the
   router's guard sees them while the replay goes on.
-- `exposures/day-NN.parquet`: of notifications, because those are decided for all members at once and
+- `exposures/day-NN.parquet`: of notifications, because those are decided for all members at once,
   not by a request of each; the router logs all others.
 - `days/day-NN/`: what a day leaves: `requests`, `applications`, `taken`. A day is done when this is
   there; one that was cut short is replayed.

@@ -15,7 +15,6 @@ from components.marketplace.response import DECIDING_SHARE, LUCK, PLACES, RELUCT
 from components.marketplace.scene import Scene
 from serving.fortnight.config import FortnightConfig
 
-MOST_VISITS_A_DAY = 2.0
 # In a fortnight after everything that is known of them, members search as late in their goals do.
 _PHASE = 1.0
 
@@ -42,10 +41,8 @@ def draw_visits(
     population: Population, config: FortnightConfig, rng: np.random.Generator
 ) -> Visits:
     """Draw one day's visits."""
-    members = population.members
-    past = members.visits / members.visits.mean()
-    rate = np.minimum(past * config.visits / config.days, MOST_VISITS_A_DAY)
-    member = rng.permutation(np.repeat(np.arange(len(past)), rng.poisson(rate)))
+    members, rate = population.members, _rates(population, config.visits / config.days)
+    member = rng.permutation(np.repeat(np.arange(len(rate)), rng.poisson(rate)))
     scene = Scene(population.catalogue, population.config, members, rng)
     searches = (modes(scene, member) == SEARCHING) & members.searches[member]
     goal = members.goals[member] - 1
@@ -58,6 +55,17 @@ def draw_visits(
         of_suggestions=rng.random((len(member), config.suggestions)),
         of_places=rng.random((LUCK, len(member), PLACES), dtype=np.float32),
     )
+
+
+def _rates(population: Population, mean: float) -> NDArray[np.float64]:
+    """Visits a day: as the members' past ones, but for the most active no more than in the past."""
+    past, config = population.members.visits.astype(np.float64), population.config
+    most = max(config.most_sessions / config.days, mean)
+    rate = free = past * mean / past.mean()
+    for _ in range(20):
+        rate = np.minimum(free, most)
+        free = free * mean / rate.mean()
+    return rate
 
 
 def draw_appetite(

@@ -1,5 +1,6 @@
 """A small marketplace, and services that answer as well or as badly as a test wants."""
 
+import socket
 import uuid
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from serving.fortnight.config import FortnightConfig
 from serving.fortnight.replay import Replay
 from serving.fortnight.responding import Judge
 
+SEED = 3
 CONFIG = FortnightConfig(days=2, visits=2.0, postings=10, named=30)
 MANIFEST = """
 apiVersion: intent-store.dev/v1alpha1
@@ -31,15 +33,27 @@ spec:
 """
 
 
+def market_config():
+    """Sizes of the marketplace of these tests."""
+    return MarketplaceConfig(
+        members=600, chunk=256, occupations=12, postings=1_500, companies=64, workers=1
+    )
+
+
+def free_port():
+    """Find a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @pytest.fixture(scope="package")
 def market(tmp_path_factory):
     """A generated marketplace of 600 members."""
     home = tmp_path_factory.mktemp("market")
-    config = MarketplaceConfig(
-        members=600, chunk=256, occupations=12, postings=1_500, companies=64, workers=1
-    )
-    generate(config, home / "feed", home / "truth", seed=3)
-    population = Population.redraw(config, home / "truth", seed=3)
+    config = market_config()
+    generate(config, home / "feed", home / "truth", seed=SEED)
+    population = Population.redraw(config, home / "truth", seed=SEED)
     return SimpleNamespace(feed=home / "feed", truth=home / "truth", population=population)
 
 
@@ -128,7 +142,7 @@ class Services:
             [self.rows[asked["member_id"]]] * len(asked["items"]),
             [self.items[item] for item in asked["items"]],
         )
-        order = np.argsort(-fit if good else fit, kind="stable")
+        order = np.argsort(-fit, kind="stable") if good else range(len(fit))
         return {"ranked": [asked["items"][at] for at in order]}
 
     def audience(self, asked, good):

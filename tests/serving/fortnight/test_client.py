@@ -15,6 +15,7 @@ class Answers(BaseHTTPRequestHandler):
     """Echoes the instance; does what the question says instead of answering."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
