@@ -2,11 +2,13 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
 
@@ -177,6 +179,111 @@ def test_a_posting_gets_its_audience_and_a_member_those_alike(runs):
         intent("audience", "--member", applied["member_id"], "-k", "3", folder=runs[0])
     )
     assert alike.count("m0000") == 4
+
+
+@pytest.fixture(scope="module")
+def served(runs):
+    """What the run trained, served; the address of the router."""
+    ports = [free_port(), free_port()]
+    options = ("--port", str(ports[0]), "--grpc-port", str(ports[1]))
+    shown = finished(intent("serve", *options, folder=runs[0]))
+    address = f"http://127.0.0.1:{ports[0]}"
+    assert address in shown
+    yield address
+    assert "stopped router and models" in finished(intent("serve", "--down", folder=runs[0]))
+
+
+def asked(address, service, member, **instance):
+    """Ask the router for one prediction; return it and the variant that made it."""
+    answer = httpx.post(
+        f"{address}/v1/models/{service}:predict",
+        json={"instances": [instance]},
+        headers={"x-member-id": member},
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()["predictions"][0], answer.headers["x-intent-variant"]
+
+
+def test_every_service_answers_through_the_router(runs, served):
+    applied = first_session_row(runs, lambda rows: rows["action"] == "APPLY")
+    member = applied["member_id"]
+    suggested, _ = asked(served, "suggestions", member, member_id=member)
+    assert suggested["source"] == "store"
+    assert suggested["suggestions"]
+    visitor, _ = asked(served, "suggestions", member, actions=[{"action": "VIEW", "title": "cook"}])
+    assert visitor["source"] == "encoder"
+    items = ["j0000001", "j0000002", applied["item_id"]]
+    ranked, _ = asked(served, "ranker", member, member_id=member, query="engineer", items=items)
+    assert sorted(ranked["ranked"]) == sorted(items)
+    reached, _ = asked(served, "audience", member, job=applied["item_id"])
+    assert member in {one["member_id"] for one in reached["members"]}
+    embedded, _ = asked(served, "encoder", member, text="engineer")
+    assert len(embedded["vector"]) == 16 * 1
+
+
+def test_a_ramp_moves_its_share_of_members_and_each_stays_where_it_is(runs, served):
+    members = [f"member{number}" for number in range(200)]
+
+    def variants():
+        return [asked(served, "encoder", m, text="cook")[1] for m in members[:1]] + [
+            asked(served, "suggestions", m, member_id=m)[1] for m in members
+        ]
+
+    assert set(variants()[1:]) == {"fasttext"}
+    finished(intent("experiment", "ramp", "suggestions", "finetuned", "30", folder=runs[0]))
+    until(lambda: "finetuned" in variants()[1:])
+    ramped = variants()
+    assert 30 < ramped.count("finetuned") < 90
+    assert variants() == ramped
+    finished(intent("experiment", "stop", "suggestions", folder=runs[0]))
+    until(lambda: "finetuned" not in variants()[1:])
+    until(lambda: "requests" in status(runs, "suggestions"))
+    assert "STOPPED" in status(runs, "suggestions")
+
+
+def test_the_store_holds_every_member_and_forgets_one_that_is_deleted(runs, served):
+    member = first_session_row(runs, lambda rows: rows["query"].notna())["member_id"]
+    assert "explore:" in finished(intent("store", "get", member, folder=runs[0]))
+    assert "current" in finished(intent("store", "status", folder=runs[0]))
+    finished(intent("store", "delete", member, folder=runs[0]))
+    gone = intent("store", "get", member, folder=runs[0])
+    assert f"holds no member '{member}'" in gone.communicate(timeout=60)[1]
+    answer, _ = asked(served, "suggestions", member, member_id=member)
+    assert answer == {"suggestions": [], "source": "none"}
+    assert "1 members deleted" in finished(intent("store", "status", folder=runs[0]))
+    finished(intent("store", "push", folder=runs[0]))
+    assert intent("store", "get", member, folder=runs[0]).wait(60) == 1
+    assert "version 1, current" in finished(intent("store", "rollback", folder=runs[0]))
+
+
+def test_every_variant_is_registered_with_what_it_was_made_from(runs):
+    shown = finished(intent("variant", "list", "ranker-full-vector", folder=runs[0]))
+    assert "auc" in shown
+    (record,) = (runs[0] / "registry/variants/ranker-full-vector").glob("????????????????.json")
+    registered = json.loads(record.read_text())
+    assert registered["lineage"]["recipe"] == "tiny"
+    assert Path(registered["uri"].removeprefix("file://"), "variant.json").exists()
+    experiments = finished(intent("experiment", "list", folder=runs[0]))
+    assert "ranker (ranker): control no-history, no-history-vector 0 %" in experiments
+
+
+def status(runs, name):
+    return finished(intent("experiment", "status", name, folder=runs[0]))
+
+
+def until(condition, seconds=30):
+    """Wait for a condition; fail when it does not come true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def first_session_row(runs, condition):
