@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from components.experiments.cells import (
     Cells,
     covariates,
     drawn_exposures,
-    gather,
+    gather_looks,
 )
 from components.experiments.errors import ExperimentsError
 from components.experiments.estimates import Estimate, compare, mean_of
@@ -78,7 +78,8 @@ def analyse(
     chosen = primary or ("apply" if "apply" in kinds else "ctr")
     if chosen not in {m.name for m in metrics}:
         metrics.insert(0, metric(chosen))
-    cells = gather(experiment, drawn, outcomes, metrics)
+    known = gather_looks(experiment, drawn, outcomes, metrics, looks=LOOKS)
+    cells = known[-1]
     times = pc.min_max(drawn["ts"]).as_py()
     before = None if pre is None else covariates(cells, pre, first=times["min"])
     comparisons = _comparisons(experiment, cells, metrics, before)
@@ -97,7 +98,7 @@ def analyse(
         epochs=split,
         excluded=_excluded(experiment, exposures),
         trips=trips,
-        looks=_looks(experiment, drawn, outcomes, metric(chosen), pre),
+        looks=_looks(experiment, known, metric(chosen), before, times),
         verdict=sentence(experiment, metric(chosen), comparisons, split, trips),
     )
     logger.info(
@@ -190,20 +191,16 @@ def _excluded(experiment: Experiment, exposures: pa.Table) -> dict[str, int]:
 
 def _looks(
     experiment: Experiment,
-    drawn: pa.Table,
-    outcomes: pa.Table,
+    known: Sequence[Cells],
     one: Metric,
-    pre: pa.Table | None,
+    before: NDArray[np.float64] | None,
+    times: Mapping[str, int],
 ) -> list[Look]:
-    """Analyse the primary metric again as of several times, each with what was known then."""
-    times = drawn["ts"].to_numpy()
-    found = []
-    for cut in np.linspace(times[0], times[-1], LOOKS + 1)[1:].astype(np.int64):
-        known = drawn.slice(0, int(np.searchsorted(times, cut, side="right")))
-        done = outcomes if cut == times[-1] else outcomes.filter(pc.less_equal(outcomes["ts"], cut))
-        cells = gather(experiment, known, done, [one])
-        before = None if pre is None else covariates(cells, pre, first=int(times[0]))
-        for row in _comparisons(experiment, cells, [one], before):
-            if row.enough:
-                found.append(Look(row.variant, int(cut), row.lift, row.always_low, row.always_high))
-    return found
+    """Compare the primary metric as of several times, each with what was known then."""
+    ends = np.linspace(times["min"], times["max"], len(known) + 1)[1:].astype(np.int64)
+    return [
+        Look(row.variant, int(end), row.lift, row.always_low, row.always_high)
+        for cells, end in zip(known, ends, strict=True)
+        for row in _comparisons(experiment, cells, [one], before)
+        if row.enough
+    ]

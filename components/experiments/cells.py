@@ -95,10 +95,36 @@ def gather(
         ExperimentsError: a table lacks a column, or exposures name a variant that is not in the
             manifest.
     """
+    return gather_looks(experiment, drawn, outcomes, metrics, looks=1)[0]
+
+
+def gather_looks(
+    experiment: Experiment,
+    drawn: pa.Table,
+    outcomes: pa.Table,
+    metrics: Sequence[Metric],
+    *,
+    looks: int,
+) -> list[Cells]:
+    """Sum up what was known at each of some times, the last of which is the whole.
+
+    Args:
+        experiment: as for `gather`.
+        drawn: likewise.
+        outcomes: likewise.
+        metrics: likewise.
+        looks: how many times, evenly from the first exposure to the last.
+
+    Raises:
+        ExperimentsError: as for `gather`.
+    """
     tables = {"drawn": drawn, "outcomes": conform(outcomes, OUTCOME_SCHEMA, "outcomes")}
-    base = _query(_REQUESTS, tables, {})
-    joined = _query(_OUTCOMES, tables, {"wanted": [m.outcome for m in metrics if m.outcome]})
-    epochs = drawn["revision"].unique().to_pylist()
+    span = pc.min_max(drawn["ts"]).as_py()
+    times = {"looks": looks, "first": span["min"], "last": span["max"]}
+    base = _query(_REQUESTS, tables, times)
+    counted = [m.outcome for m in metrics if m.outcome]
+    joined = _query(_OUTCOMES, tables, {**times, "wanted": counted})
+    epochs = drawn["revision"].unique()
     variants = [v.name for v in experiment.variants]
     unknown = set(base["variant"].unique().to_pylist()) - set(variants)
     if unknown:
@@ -107,40 +133,57 @@ def gather(
             "that the exposures were made under"
         )
     units = base["unit"].unique()
+    shape = (looks, len(epochs), len(variants), len(units))
 
-    def codes(table: pa.Table) -> list[NDArray[np.int64]]:
-        return [
-            _places(table["revision"], pa.array(epochs, pa.string())),
-            _places(table["variant"], pa.array(variants)),
-            _places(table["unit"], units),
-        ]
+    def keys(table: pa.Table) -> NDArray[np.int64]:
+        among = {"revision": epochs, "variant": pa.array(variants), "unit": units}
+        places = [_places(table[column], values) for column, values in among.items()]
+        return np.ravel_multi_index((table["step"].to_numpy(), *places), shape)
 
-    shape = (max(1, len(epochs)), len(variants), max(1, len(units)))
-    epoch, variant, unit = codes(base)
-    key = np.ravel_multi_index((epoch, variant, unit), shape)
-    order = np.argsort(key)
-    wanted = np.ravel_multi_index(codes(joined), shape)
-    rows = order[np.searchsorted(key, wanted, sorter=order)]
-    names = _places(joined["metric"], pa.array([m.outcome or "" for m in metrics], pa.string()))
+    # An outcome may be of a later time than its unit's last request.
+    found, rows = np.unique(np.concatenate([keys(base), keys(joined)]), return_inverse=True)
+    seen, after = rows[: len(base)], rows[len(base) :]
+    names = _places(joined["metric"], pa.array(counted, pa.string()))
     own, values = joined["own"].to_numpy().astype(bool), joined["value"].to_numpy()
-    sums = {}
-    for metric in metrics:
+
+    def total(metric: Metric) -> NDArray[np.float64]:
         if metric.outcome is None:
-            sums[metric.name] = base[metric.name].to_numpy().astype(np.float64)
-            continue
-        taken = names == [m.outcome for m in metrics].index(metric.outcome)
+            return _totals(seen, base[metric.name].to_numpy(), len(found))
+        taken = names == counted.index(metric.outcome)
         if metric.per == "request":
             taken &= own
-        sums[metric.name] = np.bincount(rows[taken], values[taken], len(key)).astype(np.float64)
+        return _totals(after[taken], values[taken], len(found))
+
+    requests = _totals(seen, base["requests"].to_numpy(), len(found))
+    sums = {metric.name: total(metric) for metric in metrics}
+    step = found // np.prod(shape[1:])
+    named = (epochs.to_pylist(), variants, units.to_pylist())
+    known = [step <= look for look in range(looks)]
+    return [
+        _cells(named, found[rows], requests[rows], {n: v[rows] for n, v in sums.items()})
+        for rows in known
+    ]
+
+
+def _cells(
+    names: tuple[list[str], list[str], list[str]],
+    keys: NDArray[np.int64],
+    requests: NDArray[np.float64],
+    sums: dict[str, NDArray[np.float64]],
+) -> Cells:
+    """Add up rows of several times."""
+    shape = tuple(map(len, names))
+    found, rows = np.unique(keys % np.prod(shape), return_inverse=True)
+    answered = _totals(rows, requests, len(found))
+    there = answered > 0
+    epoch, variant, unit = np.unravel_index(found[there], shape)
     return Cells(
-        epochs=epochs,
-        variants=variants,
-        units=units.to_pylist(),
+        *names,
         epoch=epoch,
         variant=variant,
         unit=unit,
-        requests=base["requests"].to_numpy().astype(np.float64),
-        sums=sums,
+        requests=answered[there],
+        sums={n: _totals(rows, v, len(found))[there] for n, v in sums.items()},
     )
 
 
@@ -173,6 +216,12 @@ def covariates(cells: Cells, before: pa.Table, *, first: int) -> NDArray[np.floa
     return summed
 
 
+def _totals(
+    rows: NDArray[np.int64], values: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    return np.bincount(rows, values, count).astype(np.float64)
+
+
 def _places(values: pa.ChunkedArray, among: pa.Array) -> NDArray[np.int64]:
     """Give the place of each value among others, int64 [n], -1 where it is not."""
     found = pc.fill_null(pc.index_in(values, value_set=among), -1)
@@ -188,29 +237,31 @@ _ONCE = """
 select * from own qualify row_number() over (partition by request_id, ts, unit) = 1
 """
 
+_STEP = "least($looks - 1, greatest(0, (ts - $first) * $looks // ($last - $first + 1)))"
+
 _REQUESTS = f"""
-select revision, variant, unit, count(*) as requests,
-  sum((reason like 'fallback:%' or status >= 500)::int) as {ERRORS.name},
-  sum((reason like 'fallback:%')::int) as {FALLBACKS.name},
+select {_STEP} as step, revision, variant, unit, count(*)::double as requests,
+  sum((reason like 'fallback:%' or status >= 500)::int)::double as {ERRORS.name},
+  sum((reason like 'fallback:%')::int)::double as {FALLBACKS.name},
   sum(seconds) as {SECONDS.name}
 from drawn group by all
 """
 
-_OUTCOMES = """
+_OUTCOMES = f"""
 with named as (
   select o.unit, o.ts, o.metric, o.value, o.request_id, d.revision, d.variant, d.unit as exposed
   from outcomes o left join (select distinct request_id, revision, variant, unit from drawn) d
     on o.request_id = d.request_id and o.unit = d.unit
   where list_contains($wanted, o.metric)
 ), followed as (
-  select n.metric, n.value, n.unit, n.request_id is null as own, d.revision, d.variant
+  select n.ts, n.metric, n.value, n.unit, n.request_id is null as own, d.revision, d.variant
   from (select * from named where exposed is null) n
   asof join (select unit, ts, revision, variant from drawn) d on n.unit = d.unit and n.ts >= d.ts
 )
-select revision, variant, unit, metric, true as own, sum(value) as value
+select {_STEP} as step, revision, variant, unit, metric, true as own, sum(value) as value
   from named where exposed is not null group by all
 union all
-select revision, variant, unit, metric, own, sum(value) as value
+select {_STEP} as step, revision, variant, unit, metric, own, sum(value) as value
   from followed group by all
 """
 
