@@ -6,7 +6,7 @@ import pwd
 import re
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from serving.router.routes import Routes
 from serving.router.settings import Settings
@@ -25,12 +25,15 @@ def render(routes: Routes, settings: Settings, *, number: int) -> str:
     """
     # The text is nginx's, not a page's: nothing is to be escaped for HTML.
     environment = Environment(  # noqa: S701
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
     )
     environment.filters["literally"] = _literally
     environment.filters["milliseconds"] = lambda seconds: f"{max(1, round(seconds * 1000))}ms"
-    template = Path(__file__).with_name("nginx.conf.j2").read_text(encoding="utf-8")
-    return environment.from_string(template).render(
+    text = environment.get_template("nginx.conf.j2").render(
         routes=routes,
         number=number,
         home=f"gen/{number}",
@@ -43,6 +46,7 @@ def render(routes: Routes, settings: Settings, *, number: int) -> str:
         most_body=settings.most_body,
         last_wait=LAST_WAIT,
     )
+    return "\n".join(line for line in text.splitlines() if line.strip()) + "\n"
 
 
 def _literally(unit: str) -> str:

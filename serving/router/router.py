@@ -3,7 +3,6 @@
 import fcntl
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -208,8 +207,7 @@ class Router:
             aside.write_text(json.dumps(self.status, indent=2) + "\n")
 
     def _keep_house(self) -> None:
-        """Rotate, ship and guard beside the watching, after the requests' needs."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        """Rotate, ship and guard beside the watching."""
         guarded = time.monotonic()
         while not self._stopping.wait(0.2):
             try:

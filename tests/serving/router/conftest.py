@@ -46,10 +46,18 @@ class Running:
         """Have the router look at manifests and upstreams now."""
         self.router.apply()
 
+    def wait_for_one_generation(self):
+        """Wait until every nginx that was replaced has ended."""
+        for _ in range(600):
+            if len(self.router.generations) == 1:
+                return
+            time.sleep(0.05)
+        raise AssertionError("a replaced nginx does not end")
+
     def exposures(self, count):
         """Wait until so many exposures are in the log, and give them."""
         path = self.home / "state" / "exposures" / "current.jsonl"
-        for _ in range(200):
+        for _ in range(1000):
             lines = path.read_text().splitlines() if path.exists() else []
             if len(lines) >= count:
                 return [json.loads(line) for line in lines]

@@ -50,14 +50,17 @@ def test_rotation_under_load_loses_and_doubles_nothing(start):
     threads = [threading.Thread(target=load, args=(n,)) for n in range(3)]
     for thread in threads:
         thread.start()
-    time.sleep(2)
+    folder = running.home / "state" / "exposures"
+    for _ in range(600):
+        if len(list(folder.rglob("*.parquet"))) > 2:
+            break
+        time.sleep(0.05)
     done.set()
     for thread in threads:
         thread.join()
     running.stop()
     table = shipped(running)
     assert sorted(table["request_id"].to_pylist()) == sorted(ids)
-    folder = running.home / "state" / "exposures"
     assert len(list(folder.rglob("*.parquet"))) > 2
     assert {path.parent.name[:7] for path in folder.rglob("*.parquet")} == {"date=20"}
     assert list(folder.rglob("*.jsonl")) == []
@@ -120,7 +123,7 @@ def test_metrics_count_what_was_answered_over_rotations(start):
     running = start(rotate_every=0.5)
     for number in range(40):
         running.post(unit=f"m{number}")
-    for _ in range(100):
+    for _ in range(600):
         if shipped(running) is not None:
             break
         time.sleep(0.05)

@@ -16,7 +16,7 @@ def units_of(running, count=300):
 
 
 def wait_for_trip(running):
-    for _ in range(200):
+    for _ in range(1200):
         tripped = running.router.status["tripped"]
         if tripped:
             return tripped
@@ -37,7 +37,7 @@ def test_a_treatment_that_fails_is_taken_from_everybody(place, start):
     (trip,) = wait_for_trip(running)
     assert (trip["experiment"], trip["variant"], trip["metric"]) == ("ranking", "full", "fallbacks")
     assert percent(place) == 0
-    for _ in range(100):
+    for _ in range(600):
         if running.router.status["experiments"]["ranking"]["percent"] == {"full": 0}:
             break
         time.sleep(0.05)

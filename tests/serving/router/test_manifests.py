@@ -37,7 +37,7 @@ def test_ramping_up_only_adds_units_and_zero_takes_them_from_everybody_at_once(r
 def test_a_file_that_changes_is_noticed(place, start):
     running = start(watch_every=0.05)
     write_manifest(place / "experiments", variants=percent(0))
-    for _ in range(100):
+    for _ in range(600):
         if running.router.status["experiments"]["ranking"]["percent"] == {"full": 0}:
             break
         time.sleep(0.05)

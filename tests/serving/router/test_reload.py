@@ -70,7 +70,7 @@ def test_reloads_under_load_fail_no_request_and_move_no_unit(place, start):
         time.sleep(0.5)
         write_manifest(place / "experiments", timeout=timeout)
         running.settle()
-    time.sleep(3.6)
+    running.wait_for_one_generation()
     for client in clients:
         client.done.set()
     for client in clients:
@@ -80,7 +80,6 @@ def test_reloads_under_load_fail_no_request_and_move_no_unit(place, start):
     assert [failure for client in clients for failure in client.failures] == []
     for client, expected in zip(clients, assigned, strict=True):
         assert set(client.answers) == {(200, expected.variant)}
-    assert len(running.router.generations) == 1
     asked = sum(len(client.answers) for client in clients)
     assert len(running.exposures(asked)) == asked
 
@@ -89,7 +88,7 @@ def test_an_nginx_that_is_killed_is_replaced_on_the_same_socket(running):
     (killed,) = running.router.generations
     os.kill(killed.process.pid, signal.SIGKILL)
     killed.process.wait()
-    for _ in range(100):
+    for _ in range(600):
         if running.router.generations and running.router.generations[-1] is not killed:
             break
         time.sleep(0.05)
@@ -185,7 +184,7 @@ def test_it_runs_as_somebody_without_rights_and_in_a_deep_directory(place, upstr
 
 
 def wait_for_status(url):
-    for _ in range(200):
+    for _ in range(600):
         try:
             answer = httpx.get(f"{url}/status")
             if answer.status_code == 200:

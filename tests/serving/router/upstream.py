@@ -14,11 +14,14 @@ class Upstream:
         asked: the requests so far: path, headers (keys in lower case) and body of each.
         status: of its answers.
         delay: seconds before it answers.
+        free: cleared, it answers nobody until it is set.
     """
 
     def __init__(self, name):
         self.name, self.status, self.delay = name, 200, 0.0
         self.asked = []
+        self.free = threading.Event()
+        self.free.set()
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -31,6 +34,7 @@ class Upstream:
                 headers = {key.lower(): value for key, value in self.headers.items()}
                 upstream.asked.append((self.path, headers, body))
                 time.sleep(upstream.delay)
+                upstream.free.wait(60)
                 answer = json.dumps({"name": upstream.name, "path": self.path, "body": body})
                 self.send_response(upstream.status)
                 self.send_header("Content-Type", "application/json")
