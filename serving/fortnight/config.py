@@ -21,7 +21,7 @@ class FortnightConfig(Config):
     """
 
     days: int = Field(default=14, ge=1, le=365)
-    visits: float = Field(default=3.0, gt=0, le=200)
+    visits: float = Field(default=4.0, gt=0, le=200)
     suggestions: int = Field(default=5, ge=1, le=10)
     postings: int = Field(default=40, ge=0, le=10_000)
     named: int = Field(default=40, ge=1, le=1_000)

@@ -57,6 +57,7 @@ class Replay:
         experiments: directory of the manifests that the router routes by.
         state: directory to keep everything in.
         config: how long and how busy.
+        run: name of what made the models; another one's replay does not go on here.
 
     Raises:
         FortnightError: the state is of other settings.
@@ -71,6 +72,7 @@ class Replay:
         experiments: Path,
         state: Path,
         config: FortnightConfig,
+        run: str = "",
     ):
         self._population, self._judge, self._config = population, judge, config
         self._experiments, self._state, self._ask = experiments, state, ask
@@ -78,7 +80,7 @@ class Replay:
         self._requests: list[tuple[str, Question, Reply]] = []
         self._known: set[tuple[int, str]] = set()
         self._record = Recorder(population.member_ids, predicted=not judge.unpredicted)
-        _claim(state, config)
+        _claim(state, config, run)
 
     def run(self) -> None:
         """Replay the days that are left.
@@ -162,24 +164,32 @@ class Replay:
         )
 
     def _recall(self) -> int:
-        """Read what earlier days left, and tell how many are done."""
-        done = 0
-        while (directory := self._state / "days" / _name(done + 1)).is_dir():
+        """Read what earlier days left, and tell how many there are."""
+        done = days_done(self._state)
+        for day in range(1, done + 1):
+            directory = self._state / "days" / _name(day)
             taken = _read(directory / "taken.parquet")
             self._known.update(
                 zip(taken["member"].to_pylist(), taken["text"].to_pylist(), strict=True)
             )
             applied = _read(directory / "applications.parquet")
             self._judge.remember(applied["member"].to_numpy(), applied["posting"].to_numpy())
-            done += 1
         return done
 
 
-def _claim(state: Path, config: FortnightConfig) -> None:
+def days_done(state: Path) -> int:
+    """Count the days that were replayed to their end."""
+    done = 0
+    while (state / "days" / _name(done + 1)).is_dir():
+        done += 1
+    return done
+
+
+def _claim(state: Path, config: FortnightConfig, run: str) -> None:
     """Make the state directory this replay's; days and concurrency may differ when it goes on."""
     path = state / SETTINGS
     settings = config.model_dump(exclude={"days", "concurrency", "timeout", "most_failures"})
-    settings["visits"] = config.visits / config.days
+    settings |= {"visits": config.visits / config.days, "run": run}
     if path.is_file():
         before: dict[str, Any] = json.loads(path.read_text())
         changed = [name for name in settings if before.get(name) != settings[name]]

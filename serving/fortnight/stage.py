@@ -21,7 +21,7 @@ from serving.fortnight.client import RouterClient
 from serving.fortnight.config import FortnightConfig
 from serving.fortnight.errors import FortnightError
 from serving.fortnight.findings import Findings, find, write_json
-from serving.fortnight.replay import Replay
+from serving.fortnight.replay import Replay, days_done
 from serving.fortnight.responding import Judge
 from serving.fortnight.table import write_page
 from serving.local.stack import down, up
@@ -36,6 +36,7 @@ class Market(NamedTuple):
     """A generated marketplace and what a run made of it.
 
     Attributes:
+        run: name of the run.
         config: of the marketplace.
         seed: of the marketplace.
         feed, truth: what was generated.
@@ -43,6 +44,7 @@ class Market(NamedTuple):
         hires: the model of confirmed hires.
     """
 
+    run: str
     config: MarketplaceConfig
     seed: int
     feed: Path
@@ -69,6 +71,7 @@ class Market(NamedTuple):
                 "known what members want"
             ) from error
         return cls(
+            run.resolve().name,
             config,
             settings["seed"],
             feed=run / "ingest" / "feed",
@@ -90,7 +93,7 @@ def staged(
     """Serve the fortnight's own experiments, replay, stop serving, and analyse.
 
     Three uses are compared; an A/A test and a broken variant, which its guardrail has to stop, run
-    beside them. A fortnight that was cut short goes on.
+    beside them. A fortnight that was cut short goes on; one that is done is only analysed.
 
     Args:
         market: whose members are replayed.
@@ -104,6 +107,8 @@ def staged(
         IntentError: a variant is missing, a server does not come up, or as `replayed`.
     """
     experiments = _experiments(state)
+    if days_done(state) >= config.days:
+        return analysed(market, experiments=experiments, state=state)
     served = _served(variants, load_experiments(experiments), store, state, seed=config.seed)
     url = up(
         served, store=store, experiments=experiments, state=state, port=ports[0], grpc=ports[1]
@@ -137,7 +142,13 @@ def replay(
         logger.warning("hires are not predicted reason=%r", judge.unpredicted)
     with RouterClient(url, concurrency=config.concurrency, timeout=config.timeout) as client:
         Replay(
-            population, judge, client.ask, experiments=experiments, state=state, config=config
+            population,
+            judge,
+            client.ask,
+            experiments=experiments,
+            state=state,
+            config=config,
+            run=market.run,
         ).run()
 
 

@@ -22,7 +22,7 @@ from components.experiments.experiments import load_experiments
 from serving.fortnight.config import FortnightConfig
 from serving.fortnight.errors import FortnightError
 from serving.fortnight.findings import find
-from serving.fortnight.stage import MANIFESTS, Market, analysed, replay
+from serving.fortnight.stage import MANIFESTS, Market, analysed, replay, staged
 from serving.fortnight.table import print_table
 from tests.serving.fortnight.conftest import SEED, Services, free_port, market_config
 
@@ -101,6 +101,7 @@ def fortnight(market, tmp_path_factory):
         stderr=(state / "router.log").open("wb"),
     )
     truth = Market(
+        "run-1",
         market_config(),
         SEED,
         feed=market.feed,
@@ -227,6 +228,57 @@ def test_requests_that_the_router_has_no_exposure_of_are_not_passed_over(fortnig
     (state / "router").mkdir()
     with pytest.raises(FortnightError, match=r"no exposure of \d+ of the replay's"):
         find(list(load_experiments(fortnight.experiments)), state=state, feed=fortnight.truth.feed)
+
+
+def test_a_fortnight_that_is_done_is_not_served_again(fortnight):
+    before = (fortnight.state / "table-7" / "index.html").stat().st_ino
+    findings = staged(
+        fortnight.truth,
+        variants=[],
+        store="lmdb:none",
+        state=fortnight.state,
+        config=CONFIG,
+        ports=(0, 0),
+    )
+    assert findings.requests == fortnight.findings.requests
+    assert (fortnight.state / "table-7" / "index.html").stat().st_ino != before
+
+
+def test_another_run_does_not_go_on_with_the_fortnight_of_one(fortnight):
+    other = fortnight.truth._replace(run="run-2")
+    with pytest.raises(FortnightError, match="was replayed with run run-1, not run-2"):
+        replay(
+            other,
+            "http://127.0.0.1:1",
+            experiments=fortnight.experiments,
+            state=fortnight.state,
+            config=CONFIG,
+        )
+
+
+def test_a_variant_that_an_experiment_names_has_to_be_there(fortnight, tmp_path):
+    with pytest.raises(
+        FortnightError, match=r"no package of .*suggestions-fasttext.*there is none"
+    ):
+        staged(
+            fortnight.truth,
+            variants=[],
+            store="lmdb:none",
+            state=tmp_path,
+            config=CONFIG,
+            ports=(0, 0),
+        )
+
+
+def test_only_a_run_of_the_generated_marketplace_has_members_to_replay(tmp_path):
+    with pytest.raises(FortnightError, match=r"recipe.yaml: missing"):
+        Market.of_run(tmp_path)
+    (tmp_path / "recipe.yaml").write_text("seed: 1\nsource: {kind: shopping}\n")
+    with pytest.raises(FortnightError, match="not the generated marketplace"):
+        Market.of_run(tmp_path)
+    source = {"kind": "jobs", "members": 10}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"seed": 4, "source": source}))
+    assert (Market.of_run(tmp_path).seed, Market.of_run(tmp_path).config.members) == (4, 10)
 
 
 def test_nothing_replayed_is_said_so(fortnight, tmp_path):
