@@ -73,7 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("fortnight: cut short; the same command goes on with the next day\n")
         return 128 + signal.SIGINT
-    print_table(findings, Console())
+    console = Console()
+    print_table(findings, console)
+    console.print(f"  {asked.state / 'table-7' / 'index.html'}", soft_wrap=True)
     return 0
 
 

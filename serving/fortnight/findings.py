@@ -55,6 +55,28 @@ TABLE_7 = {
 }
 
 
+# Metrics of the experiments' analyses, in the order of `Row`.
+METRICS = ("ctr", "apply", "pch")
+
+
+class Row(NamedTuple):
+    """A row of Table 7 as it came out here; None where there is nothing to compare.
+
+    Attributes:
+        analysis: of the experiment.
+        variant: its treatment.
+        clicks: per request.
+        applies: per member.
+        pch: predicted confirmed hires per member.
+    """
+
+    analysis: Analysis
+    variant: str
+    clicks: Comparison | None
+    applies: Comparison | None
+    pch: Comparison | None
+
+
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """A treatment that a guardrail took to 0 %.
@@ -93,17 +115,15 @@ class Findings:
     compared: list[str]
     stopped: list[Stopped]
 
-    def rows(self) -> list[tuple[Analysis, str, Comparison, Comparison | None]]:
-        """List the rows of Table 7: analysis, treatment, and lifts of applies and of PCH."""
+    def rows(self) -> list[Row]:
+        """List the rows of Table 7."""
         found = []
         for service in TABLE_7:
             for analysis in self.analyses:
                 if analysis.service == service and analysis.experiment in self.compared:
                     for figures in analysis.variants[1:]:
-                        applies = _of(analysis, figures.variant, "apply")
-                        if applies is not None:
-                            pch = _of(analysis, figures.variant, "pch")
-                            found.append((analysis, figures.variant, applies, pch))
+                        lifts = (_of(analysis, figures.variant, name) for name in METRICS)
+                        found.append(Row(analysis, figures.variant, *lifts))
         return found
 
 

@@ -19,7 +19,7 @@ NOTE = (
     "of these uses, so lifts are larger."
 )
 
-_WIDTH = 132
+_WIDTH = 150
 
 
 def print_table(findings: Findings, console: Console) -> None:
@@ -27,19 +27,19 @@ def print_table(findings: Findings, console: Console) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("use", "treatment", "against"):
         table.add_column(name, no_wrap=True)
-    for name in ("members", "applies", "PCH", "paper", "PCH"):
+    for name in ("members", "clicks", "applies", "PCH", "paper", "PCH"):
         table.add_column(name, justify="right", no_wrap=True)
     console.width = max(console.width, _WIDTH)
-    for analysis, variant, applies, pch in findings.rows():
-        paper = TABLE_7[analysis.service]
-        units = sum(own.units for own in analysis.variants)
+    for row in findings.rows():
+        paper = TABLE_7[row.analysis.service]
         table.add_row(
             paper.use,
-            variant,
-            analysis.control,
-            f"{units:,}",
-            lift(applies),
-            lift(pch) if pch else "",
+            row.variant,
+            row.analysis.control,
+            f"{sum(own.units for own in row.analysis.variants):,}",
+            lift(row.clicks),
+            lift(row.applies),
+            lift(row.pch),
             f"{paper.applies:+.2f}",
             f"{paper.pch:+.2f}",
         )
@@ -91,8 +91,10 @@ def write_page(findings: Findings, target: Path, *, pages: dict[str, str]) -> No
         )
 
 
-def lift(found: Comparison) -> str:
+def lift(found: Comparison | None) -> str:
     """Render a lift and its interval in percent."""
+    if found is None:
+        return ""
     if not found.enough:
         return "too few"
     low, high = 100 * found.low, 100 * found.high
@@ -102,11 +104,11 @@ def lift(found: Comparison) -> str:
 def plot(findings: Findings) -> str:
     """Draw the lifts of applies and PCH with their intervals, and the paper's beside them."""
     rows = [
-        (f"{TABLE_7[analysis.service].use}: {variant}, {name}", found, published)
-        for analysis, variant, applies, pch in findings.rows()
+        (f"{TABLE_7[row.analysis.service].use}: {row.variant}, {name}", found, published)
+        for row in findings.rows()
         for name, found, published in (
-            ("applies", applies, TABLE_7[analysis.service].applies),
-            ("PCH", pch, TABLE_7[analysis.service].pch),
+            ("applies", row.applies, TABLE_7[row.analysis.service].applies),
+            ("PCH", row.pch, TABLE_7[row.analysis.service].pch),
         )
         if found is not None and found.enough
     ]

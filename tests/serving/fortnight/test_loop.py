@@ -192,14 +192,14 @@ def test_the_split_is_as_declared_in_every_epoch(fortnight):
 
 
 def test_table_7_has_the_three_uses_beside_the_papers_figures(fortnight):
-    rows = [(found.service, variant) for found, variant, _, _ in fortnight.findings.rows()]
+    rows = [(row.analysis.service, row.variant) for row in fortnight.findings.rows()]
     assert rows == [
         ("suggestions", "finetuned"),
         ("ranker", "no-history-vector"),
         ("ranker", "full"),
         ("audience", "expanded"),
     ]
-    console = Console(record=True, width=140)
+    console = Console(record=True)
     print_table(fortnight.findings, console)
     text = console.export_text()
     for said in ("Query recommendation", "+1.35", "+0.82", "+1.46", "+1.50", "+0.43", "+1.45"):
