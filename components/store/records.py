@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from components.store.errors import StoreError
 
 TIME_BYTES = 8
+_INTEGER, _SINGLE, _HALF = np.dtype("<i4"), np.dtype("<f4"), np.dtype("<f2")
 LONGEST_ID = 255
 BUCKETS = 256
 _NOT_FINITE = 0x7C00
@@ -202,13 +203,13 @@ def unpack(values: Sequence[bytes | None], shape: tuple[int, int, int]) -> tuple
 
 def unpack_one(member_id: str, value: bytes, shape: tuple[int, int, int], version: int) -> Record:
     """Read one record; the way to a single member's that costs least."""
-    dimension, surfaces, entities = shape
-    many, lists = surfaces * entities, TIME_BYTES + 4 * surfaces * entities
+    dimension, *lists = shape
+    vector = TIME_BYTES + 8 * lists[0] * lists[1]
     return Record(
         member_id,
-        np.frombuffer(value, np.float16, dimension, lists + 4 * many).astype(np.float32),
-        np.frombuffer(value, np.int32, many, TIME_BYTES).reshape(surfaces, entities),
-        np.frombuffer(value, np.float32, many, lists).reshape(surfaces, entities),
+        np.frombuffer(value, _HALF, dimension, vector).astype(np.float32),
+        np.ndarray(lists, _INTEGER, value, TIME_BYTES),
+        np.ndarray(lists, _SINGLE, value, TIME_BYTES + 4 * lists[0] * lists[1]),
         int.from_bytes(value[:TIME_BYTES], "big"),
         version,
     )

@@ -12,9 +12,8 @@ time-out (`maxmemory-policy noeviction` or one of the `volatile-` ones).
 
 import json
 import logging
-import threading
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
@@ -33,6 +32,7 @@ from components.store.scripts import (
     SWITCH,
     WRITE,
 )
+from components.store.together import Together
 from components.store.versions import (
     Backend,
     Started,
@@ -65,8 +65,7 @@ class RedisBackend(Backend):
         self._known: dict[bytes, Version] = {}
         self._current = b"", self._buckets
         self._state = b""
-        self._questions: deque[_Question] = deque()
-        self._talking = threading.Lock()
+        self._shared = Together(self._together)
 
     @override
     def close(self) -> None:
@@ -83,16 +82,7 @@ class RedisBackend(Backend):
 
     @override
     def one(self, key: bytes) -> tuple[Version, bytes] | None:
-        # What threads ask for while one of them talks to the server travels together next.
-        mine = _Question(key)
-        self._questions.append(mine)
-        with self._talking:
-            if not mine.answered:
-                together = [self._questions.popleft() for _ in range(len(self._questions))]
-                self._answer(together)
-        if mine.error is not None:
-            raise mine.error
-        return mine.answer
+        return self._shared.ask(key)
 
     @override
     def many(self, keys: Sequence[bytes]) -> tuple[Version, Sequence[bytes | None]]:
@@ -288,20 +278,12 @@ class RedisBackend(Backend):
             self._finish_drops()
             _log.info("dropped=%d", number)
 
-    def _answer(self, questions: list["_Question"]) -> None:
-        version = None
-        values: Sequence[bytes | None] = [None] * len(questions)
-        error: Exception | None = None
+    def _together(self, keys: list[bytes]) -> list[tuple[Version, bytes] | None]:
         try:
-            version, values = self.many([question.key for question in questions])
+            version, values = self.many(keys)
         except _NothingPushed:
-            pass
-        except Exception as failure:
-            error = failure
-        for question, value in zip(questions, values, strict=True):
-            question.error, question.answered = error, True
-            if version is not None and value is not None:
-                question.answer = version, value
+            return [None] * len(keys)
+        return [None if value is None else (version, value) for value in values]
 
     def _ask(self, command: bytes, name: bytes, *arguments: Any) -> Any:
         return self._wire.ask([(command, self._tag + name, *arguments)])[0]
@@ -399,16 +381,6 @@ class RedisBackend(Backend):
 
 class _NothingPushed(StoreError):
     pass
-
-
-class _Question:
-    __slots__ = ("key", "answer", "answered", "error")
-
-    def __init__(self, key: bytes):
-        self.key = key
-        self.answer: tuple[Version, bytes] | None = None
-        self.answered = False
-        self.error: Exception | None = None
 
 
 def _grouped(keys: Sequence[bytes], rows: Iterable[int]) -> dict[int, list[int]]:
