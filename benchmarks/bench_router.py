@@ -8,22 +8,26 @@ median of the turns counts.
 
 While wrk keeps the router busy, its experiment is ramped every second. Beside wrk, clients that
 send nothing twice ask on connections they keep, some at once, some after idling; each answer must
-come, and be of the variant that the manifest of the revision it names gives the unit.
+come, and be of the variant that the manifest of the revision it names gives the unit. The peer is
+an nginx with the same configuration that is told to reload as often.
 """
 
 import http.client
 import json
+import os
 import random
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.harness import ROOT, Benchmark, Row
 from serving.local.binaries import binary
@@ -31,6 +35,9 @@ from serving.local.binaries import binary
 CONNECTIONS, SECONDS, TURNS = 16, 8, 3
 RAMPS = (10, 15, 20, 30, 50, 40, 20, 0)
 UNITS = 10_000
+MOST_IDLE = (0.0, 0.0, 0.05, 0.5, 2.0, 4.0)
+"""Seconds that each of the clients idles at most between two requests."""
+UNITS_OF_CLIENTS = [f"c{number}" for number in range(len(MOST_IDLE))]
 PATH = "/v1/models/ranker:predict"
 
 _LUA = """
@@ -113,54 +120,61 @@ def reload_under_load(work: Path) -> list[Row]:
     from components.experiments.edit import ramp
     from components.experiments.experiments import admit
 
-    with _upstream(work) as upstream, _router(work, upstream) as address:
-        manifest = work / "experiments" / "ranking.yaml"
-        revisions = {}
+    with _upstream(work) as upstream:
+        with _router(work, upstream, keep=True) as address:
+            manifest = work / "experiments" / "ranking.yaml"
+            held = [admit({"ranking.yaml": manifest.read_text()})]
 
-        def note() -> None:
-            text = manifest.read_text()
-            found = admit({"ranking.yaml": text})
-            revisions[found.by_name["ranking"].revision] = found
+            def ramped(percent: int) -> None:
+                ramp(manifest, "full", percent)
+                held.append(admit({"ranking.yaml": manifest.read_text()}))
 
-        note()
-        idle = [0.0, 0.0, 0.05, 0.5, 2.0, 4.0]
-        clients = [_Client(address, f"c{n}", most) for n, most in enumerate(idle)]
-        for client in clients:
-            client.start()
-        busy: dict = {}
-        wrk = threading.Thread(
-            target=lambda: busy.update(_wrk(work, address, seconds=len(RAMPS) + 4))
-        )
-        wrk.start()
-        for percent in RAMPS:
-            time.sleep(1)
-            ramp(manifest, "full", percent)
-            note()
-        wrk.join()
-        time.sleep(4)  # Until the last nginx that was replaced has ended.
-        for client in clients:
-            client.done.set()
-        for client in clients:
-            client.join()
-    units = [client.unit for client in clients]
+            ours = _loaded(work, address, ramped)
+        with _stock(work, address) as process:
+            stock = _loaded(work, address, lambda _: process.send_signal(signal.SIGHUP))
+    revisions = {found.by_name["ranking"].revision: found for found in held}
     assigned = {
-        revision: dict(zip(units, found.assign("ranker", units), strict=True))
+        revision: dict(zip(UNITS_OF_CLIENTS, found.assign("ranker", UNITS_OF_CLIENTS), strict=True))
         for revision, found in revisions.items()
     }
-    answers = [(c.unit, answer) for c in clients for answer in c.answers]
-    seen = {revision for _, (_, revision, _) in answers}
-    moved = sum(
-        assigned[revision][unit].variant != variant for unit, (_, revision, variant) in answers
-    )
-    failed = busy["failed"] + sum(c.failed for c in clients)
-    failed += sum(status != 200 for _, (status, _, _) in answers)
-    total = busy["requests"] + len(answers)
+    seen = {revision for _, revision, _ in ours.answers}
+    moved = sum(assigned[rev][unit].variant != variant for unit, rev, variant in ours.answers)
     return [
         Row("reloads that answers came from", "", len(seen), target=f"ours >= {len(set(RAMPS))}"),
-        Row("requests answered meanwhile", "", total, target="ours >= 10000"),
-        Row("failed requests", "", failed, target="ours <= 0"),
+        Row("requests answered meanwhile", "", ours.requests, target="ours >= 10000"),
+        Row("failed requests", "", ours.failed, stock.failed, "nginx -s reload", "ours <= 0"),
         Row("answers of another variant than the manifest's", "", moved, target="ours <= 0"),
     ]
+
+
+class _Load(NamedTuple):
+    requests: int
+    failed: int
+    answers: list[tuple[str, str, str]]
+
+
+def _loaded(work: Path, address: str, change: Callable[[int], None]) -> _Load:
+    """Make one change a second under load; answers are (unit, revision, variant)."""
+    clients = [
+        _Client(address, unit, most) for unit, most in zip(UNITS_OF_CLIENTS, MOST_IDLE, strict=True)
+    ]
+    for client in clients:
+        client.start()
+    busy: dict = {}
+    wrk = threading.Thread(target=lambda: busy.update(_wrk(work, address, seconds=len(RAMPS) + 4)))
+    wrk.start()
+    for percent in RAMPS:
+        time.sleep(1)
+        change(percent)
+    wrk.join()
+    time.sleep(4)  # Until the last nginx that was replaced has ended.
+    for client in clients:
+        client.done.set()
+    for client in clients:
+        client.join()
+    answers = [(client.unit, *answer) for client in clients for answer in client.answers]
+    failed = busy["failed"] + sum(client.failed for client in clients)
+    return _Load(busy["requests"] + len(answers), failed, answers)
 
 
 class _Client(threading.Thread):
@@ -169,7 +183,7 @@ class _Client(threading.Thread):
     def __init__(self, address: str, unit: str, most_idle: float):
         super().__init__()
         self.unit, self.failed = unit, 0
-        self.answers: list[tuple[int, str, str]] = []
+        self.answers: list[tuple[str, str]] = []
         self.done = threading.Event()
         self._address, self._most_idle, self._random = address, most_idle, random.Random(unit)
 
@@ -187,8 +201,8 @@ class _Client(threading.Thread):
                 connection = None
                 continue
             told = answer.headers
-            facts = (answer.status, told["x-intent-revision"], told["x-intent-variant"])
-            self.answers.append(facts)
+            self.failed += answer.status != 200
+            self.answers.append((told["x-intent-revision"], told["x-intent-variant"]))
             if told["connection"] == "close":
                 connection = None
             else:
@@ -210,8 +224,6 @@ def _wrk(work: Path, address: str, *, seconds: int = SECONDS) -> dict:
 
 @contextmanager
 def _upstream(work: Path) -> Iterator[str]:
-    import os
-
     port, home = _port(), work / "upstream"
     home.mkdir()
     user = "user root;" if os.geteuid() == 0 else ""
@@ -222,7 +234,7 @@ def _upstream(work: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _router(work: Path, upstream: str) -> Iterator[str]:
+def _router(work: Path, upstream: str, *, keep: bool = False) -> Iterator[str]:
     (work / "experiments").mkdir()
     (work / "experiments" / "ranking.yaml").write_text(_MANIFEST)
     names = ("ranker-plain", "ranker-full")
@@ -239,8 +251,25 @@ def _router(work: Path, upstream: str) -> Iterator[str]:
     }
     said = [f"--{flag}={value}" for flag, value in flags.items()]
     with _running([sys.executable, "-m", "serving.router", *said], port, cwd=ROOT):
+        first = work / "state" / "gen" / "1" / "nginx.conf"
+        while not (work / "state" / "status.json").exists():
+            time.sleep(0.05)
+        if keep:
+            (work / "stock" / "gen" / "1").mkdir(parents=True)
+            shutil.copy(first, work / "stock" / "gen" / "1")
         yield f"127.0.0.1:{port}"
     shutil.rmtree(work / "state")
+
+
+@contextmanager
+def _stock(work: Path, address: str) -> Iterator[subprocess.Popen]:
+    """Run our first configuration in an nginx that is reloaded in its own way."""
+    home = work / "stock"
+    for folder in ("tmp", "exposures"):
+        (home / folder).mkdir()
+    command = [str(binary("nginx")), "-p", ".", "-c", "gen/1/nginx.conf", "-e", "error.log"]
+    with _running(command, int(address.rpartition(":")[2]), cwd=home) as process:
+        yield process
 
 
 @contextmanager
@@ -253,7 +282,7 @@ def _proxy(upstream: str) -> Iterator[str]:
 
 
 @contextmanager
-def _running(command: list[str], port: int, cwd: Path) -> Iterator[None]:
+def _running(command: list[str], port: int, cwd: Path) -> Iterator[subprocess.Popen]:
     process = subprocess.Popen(
         command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -265,7 +294,7 @@ def _running(command: list[str], port: int, cwd: Path) -> Iterator[None]:
             if process.poll() is not None:
                 raise RuntimeError(f"{command[0]} ended with {process.returncode}")
             time.sleep(0.05)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(30)
