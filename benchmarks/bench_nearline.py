@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.harness import Benchmark, Row, measure
 
-MEMBERS = 120
+MEMBERS = 80
 SESSIONS = 70.0
 DAYS, LAST_DAYS = 200, 15
 ENTITIES, DATASET = 20, "finetuned"

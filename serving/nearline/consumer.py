@@ -119,11 +119,16 @@ class ActionConsumer:
         try:
             while not self._stopped.is_set():
                 more = self._turn(0.0 if more else SECONDS_PER_TURN)
+            self._commit_last()
         finally:
-            self._leave()
+            self._consumer.close()
+            self._release()
+        logger.info("left group=%s", self._group)
 
     def _turn(self, wait: float) -> bool:
         """Take in what has come; return whether there is more to do than to wait for messages."""
+        if self._away:
+            self._look_for_broker()
         try:
             messages = self._consumer.consume(self._config.batch, wait)
             batches = {} if self._moved else self._sorted(messages)
@@ -138,8 +143,6 @@ class ActionConsumer:
             # What came in the same breath may belong to places that are read again, or not by us.
             self._moved = False
             self._rewind()
-        if self._away:
-            self._look_for_broker()
         held = list(self._partitions.values())
         try:
             with self._metrics.seconds.time():
@@ -243,16 +246,13 @@ class ActionConsumer:
             partition.state.close()
         self._partitions.clear()
 
-    def _leave(self) -> None:
+    def _commit_last(self) -> None:
+        places = self._places(self._partitions)
         try:
-            places = self._places(self._partitions)
             if places:
                 self._consumer.commit(offsets=places, asynchronous=False)
         except KafkaException as error:
             logger.warning("offsets were not committed: %s", error)
-        self._consumer.close()
-        self._release()
-        logger.info("left group=%s", self._group)
 
     def _places(self, numbers: Iterable[int]) -> list[TopicPartition]:
         states = [(number, self._partitions[number].state.offset) for number in numbers]
@@ -268,13 +268,16 @@ class ActionConsumer:
                 "partition": str(number),
                 "offset": str(message.offset),
             }
-            self._producer.produce(
-                self._config.dead_topic,
-                key=message.key,
-                value=(message.value or b"")[:LARGEST_DEAD_LETTER],
-                headers=list(headers.items()),
-                on_delivery=lambda error, _: failed.append(error) if error else None,
-            )
+            try:
+                self._producer.produce(
+                    self._config.dead_topic,
+                    key=message.key,
+                    value=(message.value or b"")[:LARGEST_DEAD_LETTER],
+                    headers=list(headers.items()),
+                    on_delivery=lambda error, _: failed.append(error) if error else None,
+                )
+            except KafkaException as error:
+                failed.append(error.args[0])
             self._producer.poll(0)
         waiting = self._producer.flush(LONGEST_PAUSE)
         if waiting or any(error.code() not in _NEVER for error in failed):

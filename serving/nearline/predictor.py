@@ -31,23 +31,19 @@ class Update(NamedTuple):
 
     Attributes:
         trails: one per member.
-        vectors: float32[n, d].
+        moved: places of the members with anything new.
+        vectors: float32[m, d], of these.
         late: actions left out, because they came after what they belong to was encoded.
         sessions: sessions taken in.
         encoded: chunks that went through the encoder.
     """
 
     trails: list[Trail]
+    moved: list[int]
     vectors: np.ndarray
     late: int
     sessions: int
     encoded: int
-
-    def select(self, places: Sequence[int]) -> Self:
-        """Return the update of some of the members."""
-        return self._replace(
-            trails=[self.trails[place] for place in places], vectors=self.vectors[places]
-        )
 
 
 class Predictor:
@@ -126,51 +122,54 @@ class Predictor:
         """
         fresh = [_fresh(rows, trail.until) for rows, trail in zip(closings, trails, strict=True)]
         moved = [place for place, rows in enumerate(fresh) if rows]
-        documents = [trail.document for trail in trails]
-        separated = [trail.separated for trail in trails]
+        tokens, lengths, counts = self._read([fresh[place] for place in moved])
+        documents: list[np.ndarray] = []
+        separated: list[bool] = []
         known: dict[bytes, np.ndarray] = {}
-        for trail in trails:
+        session = token = 0
+        for place, count in zip(moved, counts.tolist(), strict=True):
+            trail, own = trails[place], lengths[session : session + count]
             keys = self.embedder.closed_keys(trail.document)
             if len(keys) == len(trail.chunks):
-                known.update(zip(keys, trail.chunks, strict=True))
-        sessions = 0
-        tokens, lengths, counts = self._read([fresh[place] for place in moved])
-        at = taken = 0
-        for place, count in zip(moved, counts.tolist(), strict=True):
-            own = lengths[at : at + count]
-            until = trails[place].until
-            documents[place], separated[place] = trails[place].extended(
-                tokens[taken : taken + own.sum()],
-                own,
-                continues=bool(until) and fresh[place][0].ts - until <= self.idle,
-            )
-            at, taken, sessions = at + count, taken + int(own.sum()), sessions + count
+                known |= dict(zip(keys, trail.chunks, strict=True))
+            continues = bool(trail.until) and fresh[place][0].ts - trail.until <= self.idle
+            end = token + int(own.sum())
+            document, ends = trail.extended(tokens[token:end], own, continues=continues)
+            documents.append(document)
+            separated.append(ends)
+            session, token = session + count, end
         embedded = self.embedder.embed_reusing(documents, known)
-        after = []
-        for place, trail in enumerate(trails):
-            document = self.embedder.recent(documents[place])
-            keys = self.embedder.closed_keys(document)
-            chunks = np.array([known[key] for key in keys], np.float32)
-            after.append(
-                Trail(
-                    document,
-                    chunks.reshape(-1, self.embedder.dimension),
-                    self._past(trail.past, fresh[place]),
-                    fresh[place][-1].ts if fresh[place] else trail.until,
-                    separated[place],
-                )
+        after = list(trails)
+        for place, whole, ends in zip(moved, documents, separated, strict=True):
+            document = self.embedder.recent(whole)
+            chunks = [known[key] for key in self.embedder.closed_keys(document)]
+            after[place] = Trail(
+                document,
+                np.array(chunks, np.float32).reshape(-1, self.embedder.dimension),
+                self._past(trails[place].past, fresh[place]),
+                fresh[place][-1].ts,
+                ends,
             )
         late = sum(map(len, closings)) - sum(map(len, fresh))
-        return Update(after, embedded.vectors, late, sessions, embedded.encoded)
+        return Update(after, moved, embedded.vectors, late, session, embedded.encoded)
 
     def rank(
         self, update: Update, surfaces: Sequence[str], k: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return labels int32[n, s, k] (-1 pads) and scores float32[n, s, k] of each surface."""
-        shape = (len(update.trails), len(surfaces), k)
+        """Return the entities of those who moved, on each surface.
+
+        Args:
+            update: as `extend` gave it.
+            surfaces: of the store's records, "any" or "explore".
+            k: labels per surface.
+
+        Returns:
+            Labels int32[m, s, k], -1 where there are fewer, and scores float32[m, s, k].
+        """
+        shape = (len(update.moved), len(surfaces), k)
         labels, scores = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
         readable = update.vectors.any(axis=1)
-        past = [trail.past for trail in update.trails]
+        past = [update.trails[place].past for place in update.moved]
         offsets = np.cumsum([0, *map(len, past)])
         done = sp.csr_matrix(
             (np.ones(offsets[-1], np.float32), np.concatenate(past), offsets),

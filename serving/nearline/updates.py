@@ -162,13 +162,7 @@ class Updates:
             for partition, closing in closings
         ]
         update = self.predictor.extend(trails, [closing.actions for _, closing in closings])
-        # Who only came late has the vector that he had.
-        moved = [
-            place
-            for place, (before, after) in enumerate(zip(trails, update.trails, strict=True))
-            if after.until > before.until
-        ]
-        gone = self.write([closings[place][1].member_id for place in moved], update.select(moved))
+        gone = self.write([closing.member_id for _, closing in closings], update)
         for (partition, closing), trail in zip(closings, update.trails, strict=True):
             partition.state.settle(closing, trail)
             if closing.member_id in gone:
@@ -178,12 +172,19 @@ class Updates:
         self._metrics.encoded.inc(update.encoded)
 
     def write(self, member_ids: list[str], update: Update) -> set[str]:
-        """Write members' records; return whom the store has deleted, if any of them.
+        """Write the records of those who moved.
+
+        Args:
+            member_ids: of the update.
+            update: as the predictor gave it.
+
+        Returns:
+            Whom the store has deleted, if anybody of the update is among them.
 
         Raises:
             StoreError: the store did not take them.
         """
-        if not member_ids:
+        if not update.moved:
             return set()
         model = self.predictor.embedder.version
         versions = [version for version in self._store.versions() if version.model == model]
@@ -192,10 +193,11 @@ class Updates:
             raise StoreError(f"no version of encoder {model} has been pushed yet")
         schema = versions[-1].schema
         labels, scores = self.predictor.rank(update, schema.surfaces, schema.entities)
-        times = np.array([trail.until for trail in update.trails], np.int64)
-        records = Records(member_ids, update.vectors, labels, scores, times)
+        times = np.array([update.trails[place].until for place in update.moved], np.int64)
+        moved = [member_ids[place] for place in update.moved]
+        records = Records(moved, update.vectors, labels, scores, times)
         written = self._store.write(records, model=model)
-        landed = len(member_ids) - written.refused - written.deleted
+        landed = len(moved) - written.refused - written.deleted
         for result, count in (
             ("landed", landed),
             ("refused", written.refused),

@@ -43,6 +43,7 @@ def test_a_trail_does_not_depend_on_the_pieces_it_came_in(predictors, sequence, 
     grown = empty
     for piece in filter(None, pieces):
         update = predictor.extend([Trail.load(grown.dump())], [piece])
+        assert update.moved == [0]
         grown = update.trails[0]
     assert grown.document.tolist() == whole.trails[0].document.tolist()
     assert grown.past.tolist() == whole.trails[0].past.tolist()

@@ -122,9 +122,10 @@ def test_what_comes_after_its_place_was_encoded_is_counted_and_left_to_the_daily
     before = now.store.get("member 01")
     late = {**END, "member_id": "member 01", "ts": before.data_time - 5 * MINUTE}
     after = END | {"ts": batch[-1].time + 60 * MINUTE}
-    known = now.count("late_actions")
+    known, chunks = now.count("late_actions"), now.count("chunks")
     feed(now, partition, messages([late, after], first=len(batch)))
     assert now.count("late_actions") == known + 1
+    assert now.count("chunks") == chunks + 1, "the other's alone"
     assert (now.store.get("member 01").vector == before.vector).all()
 
 
@@ -208,6 +209,7 @@ def test_deleted_members_are_not_kept_either(world, setting):
     assert now.store.get("member 01") is None
     partition.state.close()
     reopened = now.partition()
+    now.updates.take([reopened], {}, nothing_to_bury)
     with reopened.state.change():
         assert reopened.state.trail("member 01") is None
         assert reopened.state.trail("member 02") is not None
