@@ -198,7 +198,8 @@ def _served(
             f"no package of {', '.join(missing)}: there is {', '.join(sorted(by_model)) or 'none'}"
         )
     broken = state / "variants" / _BROKEN_MODEL
-    if _BROKEN_MODEL in named and not broken.is_dir():
+    if _BROKEN_MODEL in named:
+        # Anew each time: the store may have been pushed to, or replaced, since.
         broken.parent.mkdir(parents=True, exist_ok=True)
         break_suggestions(by_model[_TO_BREAK], broken, store=store, seed=seed)
     return [by_model.get(model, broken) for model in named]

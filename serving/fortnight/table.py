@@ -14,9 +14,9 @@ from components.files import whole_file
 from serving.fortnight.findings import TABLE_7, Findings
 
 NOTE = (
-    "Percent more than control per member; in brackets the 95% interval for one look. The paper's "
-    "lifts are of changes to a finished product; here control is much weaker and every page is one "
-    "of these uses, so lifts are larger."
+    "Percent more than control: clicks per request, all else per member; in brackets the 95% "
+    "interval for one look. The paper's lifts are of changes to a finished product; here control "
+    "is much weaker, so lifts are larger."
 )
 
 _WIDTH = 150
