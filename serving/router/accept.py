@@ -6,11 +6,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.experiments.experiments import Experiments, admit
+from components.experiments.manifest import Experiment
 from components.files import whole_file
 from serving.router.errors import RouterError
 from serving.router.routes import upstreams_of
 from serving.router.source import Manifests
 from serving.router.upstreams import Upstreams, load_upstreams, unresolved
+
+RESERVED = frozenset(
+    [
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-request-id",
+        "traceparent",
+        "grpc-timeout",
+    ]
+)
+"""Headers that are set or read on the way and so cannot hold a unit."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +69,11 @@ def accept(manifests: Manifests, path: Path, before: Accepted) -> Accepted:
     while True:
         experiments = admit(asked, good)
         changed = [e for e in experiments if good.by_name.get(e.name) != e]
-        found = {e.source: _why_away(upstreams_of(e), upstreams) for e in changed}
-        new = {source: why for source, why in found.items() if why}
+        new = {e.source: why for e in changed if (why := _why_not(e, upstreams))}
         if not new:
             break
-        lacking |= {source: next(iter(why.values())) for source, why in new.items()}
-        asked |= {source: RouterError(lacking[source]) for source in new}
+        lacking |= new
+        asked |= {source: RouterError(why) for source, why in new.items()}
     rejected = tuple(
         r._replace(reason=f"{r.source}: {lacking[r.source]}") if r.source in lacking else r
         for r in experiments.rejected
@@ -101,6 +120,12 @@ def _read_upstreams(path: Path, before: Accepted) -> tuple[Upstreams, str | None
             raise
         return before.upstreams, str(error)
     return found, None
+
+
+def _why_not(experiment: Experiment, upstreams: Upstreams) -> str | None:
+    if experiment.header in RESERVED:
+        return f"spec.unit.header: {experiment.header} is HTTP's or the router's own"
+    return next(iter(_why_away(upstreams_of(experiment), upstreams).values()), None)
 
 
 def _needed(experiments: Experiments, upstreams: Upstreams) -> set[str]:

@@ -60,6 +60,7 @@ BROKEN = {
         },
         "lane",
     ),
+    "unit in a header of HTTP": ({"salt": "new", "unit": {"header": "host"}}, "unit.header"),
     "unknown upstream": (
         {"variants": [*percent(50), {"name": "n", "inferenceService": "no-such", "percent": 1}]},
         "not among the upstreams",
