@@ -114,15 +114,19 @@ class Plane(DataPlane):
         """
         try:
             return super().decode(body, headers, *args, **more)
-        except InvalidInput:
-            raise
+        except InvalidInput as error:
+            raise InvalidInput(f"body: {error}") from None
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise InvalidInput(f"body: no request of this protocol: {error!r}") from error
 
 
 def application(registry: Registry, draining: Draining) -> FastAPI:
     """Make the REST application."""
-    app = FastAPI(title="Intent Store", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # the edge has them
+    )
     plane, repository = Plane(registry, draining), Repository(registry)
 
     async def metrics(request: Request) -> Response:

@@ -87,22 +87,24 @@ class Lookup:
         """Return a member's record; None where there is none."""
         return await self._ask("get", lambda: self._store.get(member))
 
-    def content(self) -> Content:
-        """Return the labels and surfaces of the current version.
+    def content(self, number: int) -> Content:
+        """Return the labels and surfaces of the version that a record was read from.
+
+        Args:
+            number: of that version, which is the current one or was a moment ago.
 
         Raises:
-            NotReady: there is none.
+            NotReady: the store holds nothing any more.
         """
-        version = self._store.current()
-        if version is None:
-            raise NotReady(self._name, f"dataset {self.dataset} is empty")
-        if self._content is None or self._content.version != version.number:
-            table = self._store.labels()
+        if self._content is None or self._content.version != number:
+            version, table = self._store.current(), self._store.labels()
+            if version is None:
+                raise NotReady(self._name, f"dataset {self.dataset} is empty")
             labels = None
             if table is not None:
                 columns = table["text"].to_pylist(), table["kind"].to_pylist()
                 labels = list(zip(*columns, strict=True))
-            self._content = Content(version.number, version.schema.surfaces, labels)
+            self._content = Content(number, version.schema.surfaces, labels)
         return self._content
 
     async def _ask(self, verb: str, call: Callable[[], Value]) -> Value:

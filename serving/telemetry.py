@@ -19,7 +19,7 @@ FORWARDED = ("x-request-id", "x-b3-traceid", "authorization", "baggage")
 """Headers that go along to a predictor, beside the trace, x-intent-* and the unit's."""
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_MOST_PAIRS = 500
+_MOST_PAIRS = 100
 _NAMES = ["service", "model", "experiment", "variant"]
 _FAST = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 

@@ -6,6 +6,7 @@ scores. Both run in one process, or apart: then the transformer sends what the n
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,6 +29,7 @@ from serving.telemetry import forwarded, span
 from serving.tensors import documents, numbers
 
 PREDICTOR_SECONDS = 10.0
+PREDICTOR_STARTS = 300.0
 _ABOUT = "ranker.json"
 
 
@@ -141,8 +143,23 @@ class RankerModel(VariantModel):
         ]
 
     def example(self) -> dict[str, Any]:
-        """Return a search by nobody known."""
-        return {"member_id": "nobody", "query": "engineer", "items": self._example}
+        """Return a search by nobody known, which needs no store."""
+        return {"query": "engineer", "items": self._example}
+
+    async def warm(self) -> None:
+        """Score an example; a predictor elsewhere may start after its transformer.
+
+        Raises:
+            ServingError: the predictor stays away.
+        """
+        end = time.monotonic() + PREDICTOR_STARTS
+        while True:
+            try:
+                return await super().warm()
+            except NotReady as error:
+                if time.monotonic() > end:
+                    raise ServingError(str(error)) from error
+            await asyncio.sleep(0.5)
 
 
 class PredictorModel(VariantModel):

@@ -1,10 +1,14 @@
 """suggestions: a member of the store, or a visitor's actions, to searches worth suggesting."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from kserve import InferOutput
+from numpy.typing import NDArray
 
 from components.extreme.slice import Slice
 from components.extreme.suggest import LabelRanker, rendered_sessions
@@ -61,32 +65,43 @@ class SuggestionsModel(VariantModel):
             for number, asked in enumerate(instances)
             if asked.actions
         }
-        fresh: dict[int, dict] = {}
-        if visits:
-            encoder = self._vectors.encoder
-            vectors = await self._vectors.of_documents(
-                [encoder.document(rendered_sessions(trail)) for trail in visits.values()]
-            )
-            for (number, trail), vector in zip(visits.items(), vectors, strict=True):
-                asked = instances[number]
-                found = (
-                    self._rankers[asked.surface].best(
-                        vector[None], trail, min(asked.k, len(self._own)), asked.surface
-                    )
-                    if vector.any()
-                    else []
-                )
-                said = [{"text": s.text, "kind": s.kind, "score": s.score} for s in found]
-                fresh[number] = {"suggestions": said, "source": "encoder" if said else "none"}
+        fresh = await self._fresh(instances, visits) if visits else {}
         return [
             fresh[number] if number in fresh else await self._stored(asked)
             for number, asked in enumerate(instances)
         ]
 
+    async def _fresh(
+        self, instances: list[SuggestionsInstance], visits: dict[int, pa.Table]
+    ) -> dict[int, dict[str, Any]]:
+        encoder = self._vectors.encoder
+        vectors = await self._vectors.of_documents(
+            [encoder.document(rendered_sessions(trail)) for trail in visits.values()]
+        )
+        found = await asyncio.gather(
+            *(
+                asyncio.to_thread(self._classified, instances[number], trail, vector)
+                for (number, trail), vector in zip(visits.items(), vectors, strict=True)
+            )
+        )
+        return dict(zip(visits, found, strict=True))
+
+    def _classified(
+        self, asked: SuggestionsInstance, trail: pa.Table, vector: NDArray[np.float32]
+    ) -> dict[str, Any]:
+        if not vector.any():  # nothing that the encoder could read
+            return {"suggestions": [], "source": "none"}
+        ranker, most = self._rankers[asked.surface], min(asked.k, len(self._own))
+        found = ranker.best(vector[None], trail, most, asked.surface)
+        said = [{"text": s.text, "kind": s.kind, "score": s.score} for s in found]
+        return {"suggestions": said, "source": "encoder" if said else "none"}
+
     async def _stored(self, asked: SuggestionsInstance) -> dict[str, Any]:
         record = await self._store.record(asked.member_id)
-        content = self._store.content()
-        if record is None or asked.surface not in content.surfaces:
+        if record is None:
+            return {"suggestions": [], "source": "none"}
+        content = self._store.content(record.version)
+        if asked.surface not in content.surfaces:
             return {"suggestions": [], "source": "none"}
         row, labels = content.surfaces.index(asked.surface), content.labels or self._own
         said = []

@@ -267,7 +267,7 @@ class Server(NamedTuple):
         assert response.status_code == 200, response.text
         return response.json()["predictions"]
 
-    def wait_ready(self, seconds: float = 90) -> None:
+    def wait_ready(self, seconds: float = 180) -> None:
         """Wait until every model answers."""
         end = time.monotonic() + seconds
         while True:
