@@ -39,7 +39,7 @@ class Counts:
     def follow(self) -> None:
         """Count what was logged since the last time; to be called before logs are shipped."""
         with self._lock:
-            seen = {}
+            seen, moved = {}, False
             for path in self._log.unshipped:
                 try:
                     with path.open("rb") as log:
@@ -49,10 +49,9 @@ class Counts:
                             self._count(block)
                             at += len(block)
                         seen[inode] = at
-                except FileNotFoundError:
-                    continue
-            self._read |= seen
-            self._read = {i: at for i, at in self._read.items() if i in seen}
+                except FileNotFoundError:  # Rotated just now: counted under its new name later.
+                    moved = True
+            self._read = self._read | seen if moved else seen
 
     def collect(self) -> Iterator[Metric]:
         """Give the metrics in Prometheus' terms."""

@@ -57,6 +57,7 @@ class Router:
         self._status: dict[str, Any] = {}
         self._again = False
         self._told: set[str] = set()
+        self._writing = threading.Lock()
 
     def start(self) -> None:
         """Take up what the state directory holds, and answer.
@@ -203,7 +204,7 @@ class Router:
         self._write_status()
 
     def _write_status(self) -> None:
-        with whole_file(self._state / STATUS) as aside:
+        with self._writing, whole_file(self._state / STATUS) as aside:
             aside.write_text(json.dumps(self.status, indent=2) + "\n")
 
     def _keep_house(self) -> None:
