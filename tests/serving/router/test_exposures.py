@@ -96,6 +96,17 @@ def test_shipping_again_after_a_crash_makes_the_same_file(tmp_path, log):
     assert [path.read_bytes() for path in log.parquet.rglob("*.parquet")] == [written]
 
 
+def test_a_log_that_cannot_be_shipped_is_kept_until_it_can(log):
+    closed = log.rotate(nothing, nothing)
+    log.parquet.write_text("in the way")
+    with pytest.raises(OSError, match="parquet"):
+        log.ship(nothing)
+    assert closed.exists()
+    log.parquet.unlink()
+    assert log.ship(nothing) == 2
+    assert not closed.exists()
+
+
 def test_a_log_that_was_being_closed_when_the_router_was_killed_is_shipped_later(tmp_path, log):
     log.current.rename(log.current.with_name("closing-20261123T101112131415Z.jsonl"))
     assert ExposureLog(tmp_path, every=0, size=1).ship(nothing) == 2
