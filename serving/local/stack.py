@@ -106,7 +106,7 @@ def up(
             + ["--state", str(state / "router"), "--outcomes", str(outcomes)]
             + ["--listen", f"{LOOPBACK}:{port}", "--grpc-listen", f"{LOOPBACK}:{grpc}"]
             + ["--rotate-every", str(SHIP_SECONDS)],
-            f"{address}/healthz",
+            f"{address}/status",
         ),
     }
     started: list[Running] = []
