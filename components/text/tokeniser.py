@@ -11,8 +11,8 @@ from components.text.ragged import ragged_positions, run_starts
 from components.text.vocabulary import RENDERERS, SPECIAL_TOKENS, Vocabulary
 
 COLUMNS = ["member_id", "session", "ts", "action", *RENDERERS]
-REMEMBERED_IDS = 20_000_000
-"""Ids of texts kept for reuse; beyond these all are forgotten and learnt anew."""
+REMEMBERED_TEXTS = 20_000_000
+"""Texts whose ids are kept for reuse; beyond these all are forgotten and learnt anew."""
 
 
 class Documents(NamedTuple):
@@ -38,10 +38,22 @@ class Tokeniser:
 
     Words never merge across a space, so an action's ids are its type's id and the ids of its query,
     company and title one after the other; only distinct values of each column reach the tokenizer.
+
+    Args:
+        vocabulary: of the ids.
+        queries_only: keep searches alone.
+        remembered: texts whose ids are kept; what runs for months has to do with few.
     """
 
-    def __init__(self, vocabulary: Vocabulary, *, queries_only: bool = False):
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        *,
+        queries_only: bool = False,
+        remembered: int = REMEMBERED_TEXTS,
+    ):
         self._vocabulary, self._queries_only = vocabulary, queries_only
+        self._remembered = remembered
         self._ids = _Ids(vocabulary)
 
     def __call__(self, batch: pa.RecordBatch) -> Documents:
@@ -50,7 +62,7 @@ class Tokeniser:
         Raises:
             TextError: an unknown action, or sessions that are not numbered 1, 2, 3 within a member.
         """
-        if len(self._ids) > REMEMBERED_IDS:
+        if len(self._ids) > self._remembered:
             self._ids.forget()
         member_starts = run_starts(batch.column("member_id"))
         session = batch.column("session").to_numpy()

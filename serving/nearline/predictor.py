@@ -24,6 +24,7 @@ from serving.nearline.messages import Action
 from serving.nearline.trail import Trail
 
 SURFACES = ("any", "explore")
+REMEMBERED_TEXTS = 100_000
 
 
 class Update(NamedTuple):
@@ -73,10 +74,10 @@ class Predictor:
         self.embedder, self.labels, self.vertical = embedder, labels, vertical
         self.idle, self.identity = idle_minutes * MICROSECONDS_PER_MINUTE, identity
         self.dataset, self._slices = dataset, slices
-        self._tokenise = Tokeniser(embedder.vocabulary)
+        self._tokenise = Tokeniser(embedder.vocabulary, remembered=REMEMBERED_TEXTS)
         named = zip(labels["kind"].to_pylist(), labels["text"].to_pylist(), strict=True)
         self._numbers = {label: number for number, label in enumerate(named)}
-        self._label = lru_cache(1 << 17)(self._find_label)
+        self._label = lru_cache(REMEMBERED_TEXTS)(self._find_label)
 
     @classmethod
     def open(cls, package: Path) -> Self:
@@ -111,7 +112,9 @@ class Predictor:
 
     def read_queries_only(self) -> None:
         """Make documents of searches alone, as a recipe with `text.sequence` "query" does."""
-        self._tokenise = Tokeniser(self.embedder.vocabulary, queries_only=True)
+        self._tokenise = Tokeniser(
+            self.embedder.vocabulary, queries_only=True, remembered=REMEMBERED_TEXTS
+        )
 
     def extend(self, trails: Sequence[Trail], closings: Sequence[Sequence[Action]]) -> Update:
         """Return trails and vectors after further sessions.

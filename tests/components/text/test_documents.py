@@ -161,7 +161,7 @@ def test_forgetting_texts_under_memory_pressure_changes_nothing(tokenise, monkey
     parts = [ANN + BOB, CY]
     config = TextConfig(vocabulary_size=600, batch_rows=1)
     expected = tokenise(*parts, config=config)
-    monkeypatch.setattr(tokeniser, "REMEMBERED_IDS", 0)
+    monkeypatch.setitem(tokeniser.Tokeniser.__init__.__kwdefaults__, "remembered", 0)
     forgetful = tokenise(*parts, config=config, name="forgetful")
     for row in range(3):
         assert forgetful.document(row).tolist() == expected.document(row).tolist()
