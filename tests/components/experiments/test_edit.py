@@ -129,12 +129,12 @@ def test_a_variant_that_would_move_units_is_not_added(path: Path) -> None:
 
 
 def test_edits_at_once_are_all_kept(path: Path) -> None:
+    ramp(path, "new", 0)
+    ramp(path, "other", 0)
+    names = [f"v{number}" for number in range(8)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: ramp(path, ("new", "other")[n % 2], n), range(20)))
-    assert {v.percent for v in read_manifest(path).treatments} <= set(range(20))
-    ramp(path, "new", 33)
-    ramp(path, "other", 44)
-    assert [v.percent for v in read_manifest(path).treatments] == [33, 44]
+        list(pool.map(lambda name: add_variant(path, name, f"ranker-{name}"), names))
+    assert {v.name for v in read_manifest(path).treatments} == {"new", "other", *names}
 
 
 def test_an_experiment_is_found_by_its_name(path: Path) -> None:
