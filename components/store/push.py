@@ -4,6 +4,8 @@ import hashlib
 import json
 import logging
 import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -18,7 +20,7 @@ from components.encoder.vectors import ABOUT, MEMBERS, VECTORS, load_vectors
 from components.progress import progress
 from components.store.errors import StoreError
 from components.store.records import Records, Schema, checked_keys, pack
-from components.store.shards import ahead, put_in_processes, put_shard
+from components.store.shards import pool_of, put_in_process, put_shard, put_shards
 from components.store.store import open_store
 from components.store.versions import Version
 
@@ -88,16 +90,18 @@ def push(
         if started.finished:
             _log.info("resumed=%d finished_shards=%d", started.number, len(started.finished))
         rows = (content.order[start : start + shard_size] for start in starts)
-        packed = ((number, *content.packed(part, data_time)) for number, part in enumerate(rows))
-        with progress("push", total=len(content.order)) as bar, ahead(packed) as shards:
-            processes = min(workers, len(starts)) if store.backend.parallel else 1
-            if processes > 1:
-                digests = put_in_processes(str(url), dataset, started, shards, bar, processes)
-            else:
-                digests = []
-                for shard in shards:
-                    digests.append(put_shard(store.backend, started, *shard))
-                    bar.advance(len(shard[1]))
+        shards = ((number, *content.packed(part, data_time)) for number, part in enumerate(rows))
+        parallel = store.backend.parallel
+        processes = min(workers, len(starts)) if parallel else 1
+        pool: Executor
+        if processes > 1:
+            pool, put = pool_of(str(url), dataset, started, processes), put_in_process
+        else:
+            # One shard is read back while another is sent; a file has one writer at a time.
+            pool = ThreadPoolExecutor(2 if parallel else 1)
+            put = partial(put_shard, store.backend, started)
+        with progress("push", total=len(content.order)) as bar:
+            digests = put_shards(pool, put, shards, bar, waiting=processes + 2)
         pushed = store.backend.switch(
             started,
             members=len(content.order),

@@ -395,8 +395,11 @@ def _grouped(keys: Sequence[bytes], rows: Iterable[int]) -> dict[int, list[int]]
     return groups
 
 
-def _pairs(keys: list[bytes], values: list[bytes], rows: list[int]) -> Iterator[bytes]:
-    return (part for row in rows for part in (keys[row], values[row]))
+def _pairs(keys: list[bytes], values: list[bytes], rows: list[int]) -> list[bytes]:
+    pairs = [b""] * (2 * len(rows))
+    pairs[::2] = [keys[row] for row in rows]
+    pairs[1::2] = [values[row] for row in rows]
+    return pairs
 
 
 def _told(state: bytes) -> list[tuple[Version, dict[str, Any]]]:

@@ -5,16 +5,15 @@ import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import (
     FIRST_COMPLETED,
+    Executor,
     Future,
     ProcessPoolExecutor,
-    ThreadPoolExecutor,
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 
 from components.progress import Bar
 from components.store.errors import StoreError
@@ -24,7 +23,7 @@ from components.store.versions import Backend, Started
 Shard = tuple[int, list[bytes], list[bytes]]
 """Its number, then names and values."""
 
-_ATTEMPTS, _AHEAD = 3, 2
+_ATTEMPTS = 3
 _log = logging.getLogger(__name__)
 
 
@@ -56,10 +55,17 @@ def put_shard(
     )
 
 
-def put_in_processes(
-    url: str, dataset: str, started: Started, shards: Iterable[Shard], bar: Bar, processes: int
+def put_shards(
+    pool: Executor, put: Callable[..., str], shards: Iterable[Shard], bar: Bar, *, waiting: int
 ) -> list[str]:
-    """Write shards in several processes, which end with this one.
+    """Have a pool put shards, while the next ones are laid out here.
+
+    Args:
+        pool: of threads, or of processes made by `pool_of`.
+        put: what the pool does with a shard's number, names and values; returns its digest.
+        shards: in order.
+        bar: advances by members.
+        waiting: shards that may be laid out and not written yet.
 
     Returns:
         Digests in the order of the shards.
@@ -76,12 +82,11 @@ def put_in_processes(
             digests[shard] = future.result()
             bar.advance(members)
 
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _open, (url, dataset, started)) as pool:
+    with pool:
         try:
             for shard in shards:
-                running[pool.submit(_put, *shard)] = shard[0], len(shard[1])
-                if len(running) >= 2 * processes:
+                running[pool.submit(put, *shard)] = shard[0], len(shard[1])
+                if len(running) >= waiting:
                     collect(wait(running, return_when=FIRST_COMPLETED).done)
             collect(list(running))
         except BrokenProcessPool as error:
@@ -91,18 +96,16 @@ def put_in_processes(
     return [digests[shard] for shard in sorted(digests)]
 
 
-@contextmanager
-def ahead(shards: Iterator[Shard]) -> Iterator[Iterator[Shard]]:
-    """Lay out the next shards while one is written."""
-    with ThreadPoolExecutor(1) as thread:
+def pool_of(url: str, dataset: str, started: Started, count: int) -> Executor:
+    """Make a pool of processes for `put_in_process`; they end with this one, however it ends."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, context, _open, (url, dataset, started))
 
-        def shards_in_time() -> Iterator[Shard]:
-            waiting = [thread.submit(next, shards, None) for _ in range(_AHEAD)]
-            while (shard := waiting.pop(0).result()) is not None:
-                waiting.append(thread.submit(next, shards, None))
-                yield shard
 
-        yield shards_in_time()
+def put_in_process(shard: int, keys: list[bytes], values: list[bytes]) -> str:
+    """See `put_shard`."""
+    store, started = _mine
+    return put_shard(store.backend, started, shard, keys, values)
 
 
 _mine: tuple[Store, Started]
@@ -119,8 +122,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _put(shard: int, keys: list[bytes], values: list[bytes]) -> str:
-    store, started = _mine
-    return put_shard(store.backend, started, shard, keys, values)

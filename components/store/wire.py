@@ -45,6 +45,8 @@ _MENDED_BY_LIBRARY = (
 _FAILURES = (RedisError, RedisClusterException, OSError)
 _SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 _SECONDS = 5.0
+_LARGE = 1 << 14
+"""Bytes from which commands are sent one by one: a copy would cost more than a system call."""
 _log = logging.getLogger(__name__)
 
 Command = tuple[Any, ...]
@@ -89,13 +91,9 @@ class Wire:
         try:
             try:
                 return self._exchange(commands)
-            except NoScriptError:
-                for script in self._scripts:
-                    self._client.script_load(script)
-                return self._exchange(commands)
-            except _MENDED_BY_LIBRARY as error:
+            except (NoScriptError, *_MENDED_BY_LIBRARY) as error:
                 _log.debug("again=%s", error)
-                return [self._client.execute_command(*command) for command in commands]
+                return [self._again(command) for command in commands]
         except _FAILURES as error:
             raise self._told(error) from error
 
@@ -127,6 +125,15 @@ class Wire:
         client = redis.Redis.from_url(url, **settings)
         client.ping()
         return client
+
+    def _again(self, command: Command) -> Any:
+        name, *arguments = command
+        try:
+            return self._client.execute_command(name.decode(), *arguments)
+        except NoScriptError:
+            for script in self._scripts:
+                self._client.script_load(script)
+            return self._client.execute_command(name.decode(), *arguments)
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         if not self.clustered:
@@ -172,8 +179,9 @@ def _talk(talks: Sequence[tuple[Any, Sequence[Command]]]) -> list[list[Any]]:
     """Send everything before anything is read; no connection is left with half an answer."""
     try:
         for connection, commands in talks:
-            packed = b"".join([hiredis.pack_command(command) for command in commands])
-            connection.send_packed_command([packed])
+            packed = [hiredis.pack_command(command) for command in commands]
+            small = len(packed[0]) < _LARGE
+            connection.send_packed_command([b"".join(packed)] if small else packed)
         return [
             [connection.read_response(disable_decoding=True) for _ in commands]
             for connection, commands in talks

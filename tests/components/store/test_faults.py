@@ -9,9 +9,11 @@ import time
 import numpy as np
 import pytest
 import redis
+from redis.crc import key_slot
 
 from components.store.errors import StoreError
 from components.store.push import Source, push
+from components.store.records import bucket_of
 from components.store.store import open_store
 
 from .conftest import DAY, make_records, write_source
@@ -140,7 +142,7 @@ def test_redis_killed_during_a_push_comes_back_with_the_version_before(tmp_path)
         second = write_source(tmp_path / "second", make_records(NAMES, mark=2.0))
         push(url, "jobs", first, data_time=DAY)
         reader, draws = open_store(url, dataset="jobs"), random.Random(5)
-        for _ in range(5):
+        for _ in range(3):
             publisher = _push_aside(url, second)
             publisher.join(draws.uniform(0.01, 0.1))
             server.kill()
@@ -206,3 +208,36 @@ def test_threads_share_a_store(url, pushed, reader):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("url", ["cluster"], indirect=True)
+def test_readers_and_writers_follow_buckets_to_another_node(url, pushed, servers, reader):
+    """As when a cluster grows: slots move, with their keys, while clients know the old places."""
+    pushed("monday", NAMES)
+    store, consumer = reader(), open_store(url, dataset="jobs", role="writer")
+    consumer.write(make_records(["m01"], mark=1.0), model="v1")
+    nodes = [redis.Redis("127.0.0.1", server.port) for server in servers("cluster")[0]]
+    for key in [b"intent:{jobs}:current", b"intent:{jobs/%d}:" % bucket_of(b"m01")]:
+        _move(key_slot(key), nodes)
+    assert store.vectors(NAMES)[1].all()
+    assert store.get("m01").vector[0] == 1.0
+    consumer.write(make_records(["m01"], mark=2.0, data_time=DAY + 2), model="v1")
+    assert store.get("m01").vector[0] == 2.0
+    assert len([name for part in store.scan() for name in part.member_ids]) == len(NAMES)
+    consumer.close()
+    pushed("tuesday", NAMES, mark=3.0, data_time=DAY + 3)
+    assert set(store.vectors(NAMES)[0][:, 0]) == {3.0}
+
+
+def _move(slot, nodes):
+    names = [node.execute_command("CLUSTER MYID").decode() for node in nodes]
+    holds = [bool(node.execute_command("CLUSTER GETKEYSINSLOT", slot, 1)) for node in nodes]
+    start = holds.index(True)
+    end = (start + 1) % len(nodes)
+    nodes[end].execute_command("CLUSTER SETSLOT", slot, "IMPORTING", names[start])
+    nodes[start].execute_command("CLUSTER SETSLOT", slot, "MIGRATING", names[end])
+    keys = nodes[start].execute_command("CLUSTER GETKEYSINSLOT", slot, 1000)
+    port = nodes[end].connection_pool.connection_kwargs["port"]
+    nodes[start].execute_command("MIGRATE", "127.0.0.1", port, "", 0, 5000, "KEYS", *keys)
+    for node in (nodes[end], nodes[start]):
+        node.execute_command("CLUSTER SETSLOT", slot, "NODE", names[end])
