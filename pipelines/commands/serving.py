@@ -8,6 +8,9 @@ from pathlib import Path
 from pipelines.commands.arguments import CommandError, add_which_run, finished_run
 from pipelines.local import runs
 
+FORTNIGHT = "fortnight"
+"""Directory of a run's simulated fortnight."""
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands."""
@@ -32,7 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "its own, beside `intent serve`; one that was stopped goes on where it stood.",
     )
     fortnight.add_argument("--days", metavar="N", help="simulated days (default: 14)")
-    fortnight.add_argument("--visits", metavar="N", help="mean visits per member (default: 3)")
+    fortnight.add_argument("--visits", metavar="N", help="mean visits per member (default: 4)")
     fortnight.add_argument("--seed", metavar="N", help="decides all but the answers (default: 1)")
     add_which_run(fortnight)
     fortnight.set_defaults(do=_fortnight)
@@ -65,7 +68,7 @@ def _fortnight(options: argparse.Namespace) -> None:
         "serving.fortnight",
         *("--run", str(run.path), "--variants", str(run.path)),
         *("--store", f"lmdb:{run.path.parent / runs.STORE}"),
-        *("--state", str((options.runs / runs.FORTNIGHT).resolve())),
+        *("--state", str(run.path / FORTNIGHT)),
         *(part for name, value in given.items() if value for part in (f"--{name}", value)),
     )
 

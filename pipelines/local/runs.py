@@ -14,8 +14,7 @@ from components.files import whole_file
 
 ROOT = Path("runs")
 LATEST = "latest"
-STORE, REGISTRY, EXPERIMENTS = "store", "registry", "experiments"
-SERVE, FORTNIGHT = "serve", "fortnight"
+STORE, REGISTRY, EXPERIMENTS, SERVE = "store", "registry", "experiments", "serve"
 """What the runs below one root share."""
 
 DESCRIPTION = "run.json"
