@@ -197,7 +197,7 @@ def _settings(scheme: str, url: str, environment: Mapping[str, str]) -> dict[str
         "protocol": 2,
         "socket_timeout": _SECONDS,
         "socket_connect_timeout": _SECONDS,
-        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+        "retry": Retry(ExponentialBackoff(cap=0.1, base=0.02), 2),
     }
     if scheme.startswith("rediss") and environment.get("INTENT_STORE_CA"):
         settings["ssl_ca_certs"] = environment["INTENT_STORE_CA"]
