@@ -37,6 +37,12 @@ return 1
 PUT = _script("""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local any = redis.call('SCARD', KEYS[2]) > 0
+if not any and redis.call('SCARD', KEYS[4]) == 0 then
+  for i = 2, #ARGV, 1000 do
+    redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV)))
+  end
+  return 1
+end
 for i = 2, #ARGV, 2 do
   local name, value = ARGV[i], ARGV[i + 1]
   if not any or redis.call('SISMEMBER', KEYS[2], name) == 0 then
