@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from components.config import Config
 
@@ -34,12 +34,19 @@ class Vertical(Config):
             "INTERACTION": "posting",
         },
         min_length=1,
+        validate_default=True,
     )
     channels: tuple[ChannelName, ...] = Field(
         default=("search", "recommendation", "alert", "notification", "navigation"), min_length=1
     )
     label_actions: tuple[ActionName, ...] = Field(default=("JOB_SEARCH", "APPLY"), min_length=1)
     posting_label: Literal["company_title", "title"] = "company_title"
+
+    @field_validator("actions")
+    @classmethod
+    def _in_one_order(cls, actions: dict[str, ActionKind]) -> dict[str, ActionKind]:
+        # Kubeflow hands dictionaries over in any order, and vocabularies number the actions.
+        return dict(sorted(actions.items()))
 
     @model_validator(mode="after")
     def _labels_are_actions(self) -> Self:

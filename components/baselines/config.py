@@ -32,4 +32,4 @@ class FastTextConfig(Config):
     minimum_count: int = Field(default=2, ge=1)
     loss: Literal["softmax", "hs", "ns"] = "hs"
     subsampling: float = Field(default=1e-4, gt=0, le=1)
-    threads: int = Field(default=2, ge=1, le=1024)
+    threads: int = Field(default=1, ge=1, le=1024)

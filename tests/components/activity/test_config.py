@@ -43,3 +43,9 @@ def test_a_setting_that_cannot_work_is_named(make, key):
 @pytest.mark.parametrize("vertical", [JOBS, SHOPPING, NEWS], ids=["jobs", "shopping", "news"])
 def test_a_vertical_survives_being_written_as_json(vertical):
     assert Vertical.model_validate_json(vertical.model_dump_json()) == vertical
+
+
+def test_actions_have_one_order_however_they_are_given():
+    shuffled = dict(reversed(JOBS.actions.items()))
+    assert list(JOBS.actions) == sorted(JOBS.actions)
+    assert list(Vertical(actions=shuffled).actions) == list(JOBS.actions)
