@@ -19,31 +19,24 @@ NOTE = (
     "is much weaker, so lifts are larger."
 )
 
-_WIDTH = 150
-
 
 def print_table(findings: Findings, console: Console) -> None:
     """Print Table 7, what the guardrails did, and a verdict per experiment."""
+    console.print(Text(f"A fortnight of {findings.days} days, {findings.requests:,} requests"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("use", "treatment", "against"):
+    for name in ("use", "treatment", "metric"):
         table.add_column(name, no_wrap=True)
-    for name in ("members", "clicks", "applies", "PCH", "paper", "PCH"):
+    for name in ("percent more", "paper"):
         table.add_column(name, justify="right", no_wrap=True)
-    console.width = max(console.width, _WIDTH)
     for row in findings.rows():
         paper = TABLE_7[row.analysis.service]
-        table.add_row(
-            paper.use,
-            row.variant,
-            row.analysis.control,
-            f"{sum(own.units for own in row.analysis.variants):,}",
-            lift(row.clicks),
-            lift(row.applies),
-            lift(row.pch),
-            f"{paper.applies:+.2f}",
-            f"{paper.pch:+.2f}",
-        )
-    console.print(Text(f"A fortnight of {findings.days} days, {findings.requests:,} requests"))
+        beside = iter((paper.use, f"against {row.analysis.control}", ""))
+        for name, found, published in (
+            ("clicks", row.clicks, ""),
+            ("applies", row.applies, f"{paper.applies:+.2f}"),
+            ("PCH", row.pch, f"{paper.pch:+.2f}"),
+        ):
+            table.add_row(next(beside), row.variant, name, lift(found), published)
     console.print(table)
     console.print(Text(NOTE, style="dim"))
     for line in remarks(findings):
