@@ -307,6 +307,6 @@ def _port() -> int:
 
 
 BENCHMARKS = [
-    Benchmark("router: 0.5 KB POST, c=16", against_aiohttp),
-    Benchmark("router: reload under load", reload_under_load),
+    Benchmark("router 0.5 KB POST, c=16", against_aiohttp),
+    Benchmark("router reload under load", reload_under_load),
 ]
