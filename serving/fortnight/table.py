@@ -23,11 +23,11 @@ NOTE = (
 def print_table(findings: Findings, console: Console) -> None:
     """Print Table 7, what the guardrails did, and a verdict per experiment."""
     console.print(Text(f"A fortnight of {findings.days} days, {findings.requests:,} requests"))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for name in ("use", "treatment", "metric"):
         table.add_column(name, no_wrap=True)
-    for name in ("percent more", "paper"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("percent more", justify="right", no_wrap=True)
+    table.add_column("paper", justify="right", min_width=len("+1.35"), no_wrap=True)
     for row in findings.rows():
         paper = TABLE_7[row.analysis.service]
         beside = iter((paper.use, f"against {row.analysis.control}", ""))
