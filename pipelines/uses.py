@@ -19,10 +19,8 @@ from components.variants.component import (
     offer_suggestions,
     register_variants,
 )
+from components.variants.names import DATASETS
 from pipelines.steps import RETRIES, step
-
-DATASETS = ("finetuned", "fasttext")
-"""Contents of the store, named after the encoder of their vectors."""
 
 VERSIONS_KEPT, PUBLISHERS = 2, 2
 """Versions of a content that stay for a rollback, and processes that push one."""

@@ -51,7 +51,8 @@ def offer_suggestions(
     """Package the suggestions of the fine-tuned encoder, and those of fastText."""
     from pathlib import Path
 
-    from components.variants.packaging import FASTTEXT, FINETUNED, Origin, package_suggestions
+    from components.variants.names import FASTTEXT, FINETUNED
+    from components.variants.packaging import Origin, package_suggestions
 
     package_suggestions(
         Path(variants.path),

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -85,29 +85,24 @@ class Package(NamedTuple):
     path: Path
     about: About
 
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open a package and check every file of it.
-
-        Raises:
-            VariantError: a file is missing, damaged or not listed; names it.
-        """
-        about = read_about(path)
-        for name, listed in about.files.items():
-            _check(path / name, listed)
-        unlisted = set(_files(path)) - set(about.files) - {ABOUT}
-        if unlisted:
-            raise VariantError(f"{path / min(unlisted)}: not a file of this package")
-        return cls(path, about)
-
     def settings(self) -> dict[str, Any]:
         """Return the settings that its parts were trained with, by section of the recipe."""
         return json.loads((self.path / SETTINGS).read_text())
 
 
 def open_package(path: Path) -> Package:
-    """Open a package and check every file of it; see `Package.open`."""
-    return Package.open(path)
+    """Open a package and check every file of it.
+
+    Raises:
+        VariantError: a file is missing, damaged or not listed; names it.
+    """
+    about = read_about(path)
+    for name, listed in about.files.items():
+        _check(path / name, listed)
+    unlisted = set(_files(path)) - set(about.files) - {ABOUT}
+    if unlisted:
+        raise VariantError(f"{path / min(unlisted)}: not a file of this package")
+    return Package(path, about)
 
 
 def read_about(path: Path) -> About:

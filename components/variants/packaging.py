@@ -12,10 +12,8 @@ from typing import Any, NamedTuple, Self
 
 from components.extreme.training_sets import CHOSEN, SURFACES
 from components.files import whole_directory
+from components.variants.names import FASTTEXT, FINETUNED
 from components.variants.package import ABOUT, Package, write_package
-
-FINETUNED, FASTTEXT = "finetuned", "fasttext"
-"""Store contents, named after the encoder of their vectors."""
 
 # Of each service's variants the first is what the others are compared with.
 RANKERS = {

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from pipelines.commands.arguments import CommandError, add_which_run, finished_run
 from pipelines.local import runs
@@ -47,13 +46,10 @@ def _serve(options: argparse.Namespace) -> None:
         _hand_over("serving.local", "down", "--state", str(state))
         return
     run = finished_run(options)
-    variants = variants_of(run)
-    if not variants:
-        raise CommandError(f"{run.path.name}: offers no variants: train it again")
     _hand_over(
         "serving.local",
         "up",
-        *(argument for path in variants for argument in ("--variant", str(path))),
+        *_packages(run),
         *("--store", f"lmdb:{run.path.parent / runs.STORE}"),
         *("--experiments", str(options.runs / runs.EXPERIMENTS)),
         *("--state", str(state)),
@@ -66,16 +62,20 @@ def _fortnight(options: argparse.Namespace) -> None:
     given = {name: getattr(options, name) for name in ("days", "visits", "seed")}
     _hand_over(
         "serving.fortnight",
-        *("--run", str(run.path), "--variants", str(run.path)),
+        *("--run", str(run.path)),
+        *_packages(run),
         *("--store", f"lmdb:{run.path.parent / runs.STORE}"),
         *("--state", str(run.path / FORTNIGHT)),
         *(part for name, value in given.items() if value for part in (f"--{name}", value)),
     )
 
 
-def variants_of(run: runs.Run) -> list[Path]:
-    """Return the packages that a run offers."""
-    return sorted(path.parent for path in run.path.glob("offer-*/variants/*/variant.json"))
+def _packages(run: runs.Run) -> list[str]:
+    """Name every package that a run offers, as the servers' code is told of them."""
+    found = sorted(path.parent for path in run.path.glob("offer-*/variants/*/variant.json"))
+    if not found:
+        raise CommandError(f"{run.path.name}: offers no variants: train it again")
+    return [argument for path in found for argument in ("--variant", str(path))]
 
 
 def _hand_over(module: str, *arguments: str) -> None:

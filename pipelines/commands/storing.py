@@ -2,11 +2,9 @@
 
 import argparse
 
+from components.variants.names import DATASETS
 from pipelines.commands.arguments import add_which_run, finished_run
 from pipelines.local import runs
-
-DATASETS = ("finetuned", "fasttext")
-"""What the pipeline pushes."""
 
 DATASET = DATASETS[0]
 

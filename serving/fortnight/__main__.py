@@ -1,7 +1,7 @@
 """`python -m serving.fortnight`: replay a run's members against what it serves, then compare.
 
 Without --router the fortnight serves by itself: its own experiments, among them an A/A test and a
-broken variant, with the packages below --variants. With it, members are replayed against a router
+broken variant, with the packages of --variant. With it, members are replayed against a router
 that runs already, whose state directory is --state.
 """
 
@@ -37,7 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     from rich.console import Console
 
-    from components.variants.packaging import packages_below
     from serving.fortnight.stage import Market, analysed, replay, staged
     from serving.fortnight.table import print_table
 
@@ -48,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         if asked.router is None:
             findings = staged(
                 market,
-                variants=packages_below(asked.variants),
+                variants=asked.variant,
                 store=asked.store,
                 state=asked.state,
                 config=config,
@@ -84,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--run", type=Path, required=True, help="directory of a finished run")
     add("--state", type=Path, required=True, help="directory for everything")
-    add("--variants", type=Path, help="directory of packages")
+    add("--variant", type=Path, action="append", default=[], help="a package; may be repeated")
     add("--store", help="URL of the store")
     add("--router", help="address of a router that runs already")
     add("--experiments", type=Path, help="manifests of that router")
