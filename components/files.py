@@ -1,5 +1,6 @@
-"""Outputs that appear whole or not at all."""
+"""Outputs that appear whole or not at all, and what tells their contents apart."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ def whole_file(target: Path) -> Iterator[Path]:
         _remove(aside)
         raise
     aside.replace(target)
+
+
+def digest(path: Path) -> str:
+    """Return what tells a file's content from any other's: BLAKE2b, 32 hexadecimal digits."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _put_in_place(aside: Path, target: Path) -> None:

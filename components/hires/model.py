@@ -1,7 +1,6 @@
 """P(confirmed hire | application), opened from disk."""
 
 import json
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from components.features.specification import CONTINUOUS, CONTINUOUS_NAMES
 from components.features.tables import Features
+from components.files import digest
 from components.hires.errors import HiresError
 
 ABOUT, TREES = "model.json", "trees.txt"
@@ -64,11 +64,6 @@ class HireModel:
             features: of members and postings, from `FeatureTables.pairs`; a query changes nothing.
         """
         return calibrated(scores(self._trees, features.continuous), self._slope, self._offset)
-
-
-def digest(path: Path) -> str:
-    """Return what tells a file's content from any other's."""
-    return blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def scores(trees: Any, continuous: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from components.activity.split import TEST, TRAIN, VALIDATION
 from components.features.tables import FeatureTables, has_tables
-from components.files import whole_directory
+from components.files import digest, whole_directory
 from components.hires.applications import Applications, read_applications, response_files
 from components.hires.config import HiresConfig
 from components.hires.measure import (
@@ -27,7 +27,7 @@ from components.hires.measure import (
     reliability,
     with_intervals,
 )
-from components.hires.model import ABOUT, COLUMNS, NAMES, TREES, calibrated, digest, scores
+from components.hires.model import ABOUT, COLUMNS, NAMES, TREES, calibrated, scores
 
 MEASURED = "pch.json"
 _PATIENCE = 50

@@ -1,6 +1,5 @@
 """What an index consists of: its encoder, its shards, and the digest of every file."""
 
-import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from components.files import digest
 from components.neighbours.config import IndexKind
 from components.neighbours.errors import NeighboursError
 
@@ -28,7 +28,7 @@ class Piece(BaseModel):
     @classmethod
     def of(cls, path: Path, **more: Any) -> Self:
         """Describe a file that was written."""
-        return cls(file=path.name, bytes=path.stat().st_size, digest=_digest(path), **more)
+        return cls(file=path.name, bytes=path.stat().st_size, digest=digest(path), **more)
 
     def check(self, directory: Path, *, digests: bool) -> None:
         """Raise NeighboursError, naming the file, unless it is the one described."""
@@ -38,7 +38,7 @@ class Piece(BaseModel):
         size = path.stat().st_size
         if size != self.bytes:
             raise NeighboursError(f"{path}: {size} bytes, the manifest says {self.bytes}")
-        if digests and _digest(path) != self.digest:
+        if digests and digest(path) != self.digest:
             raise NeighboursError(f"{path}: not the file that the manifest describes")
 
 
@@ -107,8 +107,3 @@ class Manifest(BaseModel):
             list(pool.map(lambda piece: piece.check(directory, digests=digests), pieces))
         if sum(shard.count for shard in self.shards) != self.count:
             raise NeighboursError(f"{directory / MANIFEST}: shards do not add up to {self.count}")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

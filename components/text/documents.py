@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from components.activity.config import SplitConfig
 from components.activity.split import member_split
-from components.files import whole_directory
+from components.files import digest, whole_directory
 from components.progress import progress
 from components.text.config import TextConfig
 from components.text.errors import TextError
@@ -31,7 +31,6 @@ from components.text.shards import (
     MEMBERS,
     ArrayFile,
     Shard,
-    checksum,
     file_facts,
 )
 from components.text.tokeniser import COLUMNS, Tokeniser
@@ -133,7 +132,7 @@ class Tokens:
         for facts in self._manifest["shards"]:
             for name, written in facts["files"].items():
                 path = self._directory / facts["name"] / name
-                if checksum(path) != written["blake2b"]:
+                if digest(path) != written["blake2b"]:
                     raise TextError(f"{path}: damaged, its checksum does not match")
 
     def rows(self, member_ids: Sequence[str] | np.ndarray | pa.Array) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The files of a token shard: written as a stream, checked and memory-mapped on reading."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import pyarrow as pa
 
+from components.files import digest
 from components.text.errors import TextError
 
 ARRAYS: dict[str, type[np.signedinteger]] = {
@@ -90,15 +90,9 @@ class Shard(NamedTuple):
 def file_facts(directory: Path) -> dict[str, dict]:
     """Return size and checksum of every file of a shard."""
     return {
-        path.name: {"bytes": path.stat().st_size, "blake2b": checksum(path)}
+        path.name: {"bytes": path.stat().st_size, "blake2b": digest(path)}
         for path in sorted(directory.iterdir())
     }
-
-
-def checksum(path: Path) -> str:
-    """Return the BLAKE2b-128 digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _mapped(path: Path, dtype: np.dtype) -> np.ndarray:

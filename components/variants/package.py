@@ -15,12 +15,11 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from components.config import Config
-from components.files import whole_directory
+from components.files import digest, whole_directory
 from components.variants.errors import VariantError
 
 ABOUT, SETTINGS = "variant.json", "settings.json"
 NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-_BLOCK = 1 << 20
 
 Service = Literal["encoder", "suggestions", "ranker", "audience"]
 
@@ -187,11 +186,7 @@ def _files(path: Path) -> list[str]:
 
 
 def _measure(path: Path) -> File:
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as content:
-        while block := content.read(_BLOCK):
-            digest.update(block)
-    return File(bytes=path.stat().st_size, digest=digest.hexdigest())
+    return File(bytes=path.stat().st_size, digest=digest(path))
 
 
 def _check(path: Path, listed: File) -> None:
