@@ -94,13 +94,13 @@ class Lookup:
             number: of that version, which is the current one or was a moment ago.
 
         Raises:
-            NotReady: the store holds nothing any more.
+            NotReady: the store does not hold that version any more.
         """
         if self._content is None or self._content.version != number:
-            version, table = self._store.current(), self._store.labels()
+            version = next((v for v in self._store.versions() if v.number == number), None)
             if version is None:
-                raise NotReady(self._name, f"dataset {self.dataset} is empty")
-            labels = None
+                raise NotReady(self._name, f"dataset {self.dataset} has dropped version {number}")
+            labels, table = None, self._store.labels(number)
             if table is not None:
                 columns = table["text"].to_pylist(), table["kind"].to_pylist()
                 labels = list(zip(*columns, strict=True))

@@ -173,10 +173,15 @@ class Store:
             self.backend.drop(number)
         return dropped
 
-    def labels(self) -> pa.Table | None:
-        """Return the current version's labels (id, kind, text); None when it was pushed without."""
-        version = self.current()
-        data = self.backend.labels(version.number) if version else None
+    def labels(self, number: int | None = None) -> pa.Table | None:
+        """Return a version's labels (id, kind, text); None when it was pushed without.
+
+        Args:
+            number: of the version, the current one when not given.
+        """
+        version = self.current() if number is None else None
+        number = version.number if version else number
+        data = None if number is None else self.backend.labels(number)
         return None if data is None else pa.ipc.open_file(pa.BufferReader(data)).read_all()
 
     def _must_write(self) -> None:
