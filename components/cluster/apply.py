@@ -192,6 +192,7 @@ def patched(
     *,
     namespace: str,
     manager: str,
+    subresource: str = "",
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Read a resource, change it, and begin anew when somebody else changed it meanwhile.
@@ -204,6 +205,7 @@ def patched(
             again for each try, and what it raises ends them.
         namespace: of the resource.
         manager: who changes it.
+        subresource: that the change goes to, such as "status".
         dry_run: have the server check everything and keep nothing.
 
     Returns:
@@ -222,13 +224,40 @@ def patched(
         held = {**change, "metadata": {**change.get("metadata", {}), **version}}
         try:
             return patch(
-                api, kind, name, held, namespace=namespace, manager=manager, dry_run=dry_run
+                api,
+                kind,
+                name,
+                held,
+                namespace=namespace,
+                manager=manager,
+                subresource=subresource,
+                dry_run=dry_run,
             )
         except Conflict:
             continue
     raise Conflict(
         f"{_what(kind, namespace, name)}: others kept changing it, {TRIES} times in a row"
     )
+
+
+def disown(api: "ApiClient", kind: Kind, name: str, *, namespace: str, manager: str) -> None:
+    """Give up the fields that a manager owns, and leave their values.
+
+    Whoever applies them on the server's side next has no conflict with that manager.
+
+    Raises:
+        ClusterError: the server refuses it.
+    """
+
+    def edit(resource: dict[str, Any]) -> dict[str, Any] | None:
+        entries = resource["metadata"].get("managedFields", [])
+        others = [entry for entry in entries if entry["manager"] != manager]
+        if len(others) == len(entries):
+            return None
+        # An empty list would mean "as it is".
+        return {"metadata": {"managedFields": others or [{}]}}
+
+    patched(api, kind, name, edit, namespace=namespace, manager=manager)
 
 
 def delete(

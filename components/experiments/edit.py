@@ -1,6 +1,5 @@
 """Change a manifest where it lies, and leave the rest of its text as a person wrote it."""
 
-import copy
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -10,12 +9,19 @@ from typing import Any
 
 import yaml
 
+from components.experiments.changes import (
+    Change,
+    append,
+    changed,
+    must_be_treatment,
+    new_treatment,
+    set_percent,
+    stop,
+)
 from components.experiments.errors import ExperimentsError
 from components.experiments.experiments import load_experiments
 from components.experiments.manifest import Experiment, check_change, parse_text
 from components.files import whole_file
-
-Change = Callable[[dict[str, Any]], None]
 
 
 def ramp(path: Path, variant: str, percent: float) -> Experiment:
@@ -35,14 +41,11 @@ def ramp(path: Path, variant: str, percent: float) -> Experiment:
     """
 
     def edit(text: str, spec: yaml.MappingNode, old: Experiment) -> str:
-        _treatment(old, variant)
+        must_be_treatment(old, variant)
         node = _value(_items(spec)[list(old.by_name).index(variant)], "percent")
         return _replaced(text, node, f"{percent:g}")
 
-    def change(spec: dict[str, Any]) -> None:
-        next(v for v in spec["variants"] if v["name"] == variant)["percent"] = percent
-
-    return _edit(path, edit, change)
+    return _edit(path, edit, set_percent(variant, percent))
 
 
 def set_stopped(path: Path, stopped: bool = True) -> Experiment:
@@ -64,25 +67,25 @@ def set_stopped(path: Path, stopped: bool = True) -> Experiment:
         between = ", " if spec.flow_style else "\n" + " " * first.column
         return f"{text[: first.index]}stopped: {said}{between}{text[first.index :]}"
 
-    def change(spec: dict[str, Any]) -> None:
-        spec["stopped"] = stopped
-
-    return _edit(path, edit, change)
+    return _edit(path, edit, stop(stopped))
 
 
-def add_variant(path: Path, variant: str, inference_service: str) -> Experiment:
+def add_variant(
+    path: Path, variant: str, inference_service: str, *, dry_run: bool = False
+) -> Experiment:
     """Add a treatment at 0 %, after those there are.
 
     Args:
         path: of the manifest.
         variant: name of the new treatment.
         inference_service: that answers for it.
+        dry_run: check everything and write nothing.
 
     Raises:
         ExperimentsError: the name is taken, or one more treatment would move units of those there
             are; the file is as it was.
     """
-    fields = {"name": variant, "inferenceService": inference_service, "percent": 0}
+    fields = new_treatment(variant, inference_service)
     flow = "{" + ", ".join(f"{key}: {value}" for key, value in fields.items()) + "}"
 
     def edit(text: str, spec: yaml.MappingNode, old: Experiment) -> str:
@@ -103,10 +106,7 @@ def add_variant(path: Path, variant: str, inference_service: str) -> Experiment:
         end = len(text) if line_end < 0 else line_end
         return f"{text[:end]}\n{lines}{text[end:]}"
 
-    def change(spec: dict[str, Any]) -> None:
-        spec["variants"].append(fields)
-
-    return _edit(path, edit, change)
+    return _edit(path, edit, append(fields), dry_run=dry_run)
 
 
 def find_manifest(directory: Path, name: str) -> Path:
@@ -124,7 +124,11 @@ def find_manifest(directory: Path, name: str) -> Path:
 
 
 def _edit(
-    path: Path, edit: Callable[[str, yaml.MappingNode, Experiment], str], change: Change
+    path: Path,
+    edit: Callable[[str, yaml.MappingNode, Experiment], str],
+    change: Change,
+    *,
+    dry_run: bool = False,
 ) -> Experiment:
     target = path.resolve()
     with _alone(target):
@@ -135,15 +139,15 @@ def _edit(
         old = parse_text(text, source=str(path))
         root = yaml.compose(text, yaml.SafeLoader)
         assert isinstance(root, yaml.MappingNode)
-        changed = edit(text, _value(root, "spec"), old)
-        new = parse_text(changed, source=str(path))
+        edited = edit(text, _value(root, "spec"), old)
+        new = parse_text(edited, source=str(path))
         check_change(new, old)
-        wanted = copy.deepcopy(dict(old.document))
-        change(wanted["spec"])
-        if new.document != wanted:
+        if new.document != changed(dict(old.document), change):
             raise ExperimentsError(f"{path}: is laid out so that it must be edited by hand")
+        if dry_run:
+            return new
         with whole_file(target) as aside:
-            aside.write_bytes(changed.encode())
+            aside.write_bytes(edited.encode())
             aside.chmod(target.stat().st_mode)
     return new
 
@@ -160,16 +164,6 @@ def _alone(target: Path) -> Iterator[None]:
         yield
     finally:
         os.close(directory)
-
-
-def _treatment(experiment: Experiment, variant: str) -> None:
-    if variant == experiment.control:
-        raise ExperimentsError(
-            f"{experiment.source}: {variant} is the control, it answers the rest: ramp another"
-        )
-    if variant not in experiment.by_name:
-        there = ", ".join(v.name for v in experiment.treatments) or "none"
-        raise ExperimentsError(f"{experiment.source}: no variant {variant}, there is {there}")
 
 
 def _value(node: yaml.MappingNode, key: str) -> Any:
