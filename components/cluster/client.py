@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 POD_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its own service account."""
 
+REGISTRAR = Path("/var/run/intent/registrar")
+"""Where a pipeline's step finds the service account that may register variants."""
+
 CONNECT, READ = 5, 30
 """Seconds that a connection, and an answer, may take."""
 

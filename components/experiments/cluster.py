@@ -11,7 +11,7 @@ owned by nobody afterwards, and a person's manifest, applied on either side, mee
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,11 @@ class Cluster:
     def where(self, name: str) -> str:
         """Name the resource."""
         return f"Experiment {self._namespace}/{name}"
+
+    def told(self, name: str) -> list[str]:
+        """Put the resource's status into words."""
+        resource = get(self._api, EXPERIMENT, name, namespace=self._namespace)
+        return list(_told(resource.get("status") or {}))
 
     def ramp(self, name: str, variant: str, percent: float) -> Experiment:
         """Change the treatment's percentage."""
@@ -194,6 +199,23 @@ def source_of(resource: Mapping[str, Any]) -> str:
     """Name a resource as messages do."""
     metadata = resource["metadata"]
     return f"Experiment {metadata.get('namespace')}/{metadata['name']}"
+
+
+def _told(status: Mapping[str, Any]) -> Iterator[str]:
+    for condition in status.get("conditions", ()):
+        said = condition.get("message", "")
+        yield f"{condition['type']}: {condition['status']}{f', {said}' if said else ''}"
+    for variant in status.get("variants", ()):
+        buckets = ", ".join(variant.get("buckets", ())) or "none"
+        yield f"{variant['name']}: {variant.get('percent', 0):g} %, buckets {buckets}"
+    for router in status.get("routers", ()):
+        counts = router.get("exposures", ())
+        said = ", ".join(f"{c['variant']} {c['count']:,}" for c in counts) or "none"
+        yield f"exposures of {router['name']} since {router.get('since', 'ever')}: {said}"
+    for trip in status.get("tripped", ()):
+        yield f"guardrail: {trip['reason']}"
+    if verdict := (status.get("analysis") or {}).get("verdict"):
+        yield f"last analysis: {verdict}"
 
 
 def _parsed(resource: Mapping[str, Any]) -> Experiment:

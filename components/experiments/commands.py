@@ -3,52 +3,69 @@
 from pathlib import Path
 
 from components.experiments.analysis import analyse, write_analysis
-from components.experiments.edit import find_manifest, ramp, set_stopped
-from components.experiments.experiments import load_experiments
 from components.experiments.exposures import OUTCOME_SCHEMA, read_exposures, read_outcomes
 from components.experiments.guardrails import check
 from components.experiments.manifest import Experiment, read_manifest
 from components.experiments.page import write_page
+from components.experiments.places import Place, open_place
 from components.experiments.result import Analysis
 
 
-def list_experiments(directory: Path) -> str:
-    """List a directory's experiments, and what is refused with the reason.
+def list_experiments(place: Path | str) -> str:
+    """List a place's experiments, and what is refused with the reason.
+
+    Args:
+        place: as `places.open_place` takes it; so for the functions that follow.
 
     Raises:
         ExperimentsError: there is no such directory.
+        ClusterError: the cluster cannot be read.
     """
-    found = load_experiments(directory)
+    found = open_place(place).load()
     lines = [_line(e) for e in found]
     lines += [f"refused: {rejected.reason}" for rejected in found.rejected]
-    return "\n".join(lines or [f"no experiments in {directory}"])
+    return "\n".join(lines or [f"no experiments in {place}"])
 
 
-def ramp_experiment(directory: Path, name: str, variant: str, percent: float) -> str:
+def ramp_experiment(place: Path | str, name: str, variant: str, percent: float) -> str:
     """Set a treatment's percentage.
 
     Raises:
         ExperimentsError: there is no such experiment or treatment, or it may not be so.
+        ClusterError: the cluster refuses it.
     """
-    return _line(ramp(find_manifest(directory, name), variant, percent))
+    return _line(open_place(place).ramp(name, variant, percent))
 
 
-def stop_experiment(directory: Path, name: str, *, stopped: bool = True) -> str:
+def stop_experiment(place: Path | str, name: str, *, stopped: bool = True) -> str:
     """Throw the kill switch, or take it back.
 
     Raises:
         ExperimentsError: there is no such experiment.
+        ClusterError: the cluster refuses it.
     """
-    return _line(set_stopped(find_manifest(directory, name), stopped))
+    return _line(open_place(place).set_stopped(name, stopped))
 
 
-def status(directory: Path, name: str, exposures: Path, outcomes: Path | None = None) -> str:
+def status(
+    place: Path | str, name: str, exposures: Path | None, outcomes: Path | None = None
+) -> str:
     """Say what an experiment is and whether a guardrail is broken.
+
+    Args:
+        place: see `list_experiments`.
+        name: of the experiment.
+        exposures: Parquet that the router shipped; None to say what the routers of a cluster say.
+        outcomes: Parquet of what followed.
 
     Raises:
         ExperimentsError: there is no such experiment, or a table cannot be read.
+        ClusterError: the cluster cannot be read.
     """
-    experiment = read_manifest(find_manifest(directory, name))
+    opened = open_place(place)
+    experiment = opened.read(name)
+    if exposures is None:
+        return "\n".join([_line(experiment), *(f"  {line}" for line in opened.told(name))])
     own = read_exposures(exposures, experiment=name)
     done = read_outcomes(outcomes) if outcomes else OUTCOME_SCHEMA.empty_table()
     trips = check(experiment, own, done)
@@ -59,6 +76,41 @@ def status(directory: Path, name: str, exposures: Path, outcomes: Path | None = 
         lines.append(f"  {row['variant']}{reason}: {row['count_all']:,} requests")
     lines += [f"  guardrail: {trip.reason}" for trip in trips]
     return "\n".join(lines)
+
+
+def analyse_place(
+    place: Place,
+    name: str,
+    exposures: Path,
+    outcomes: Path,
+    *,
+    html: Path,
+    result: Path | None = None,
+    pre: Path | None = None,
+    primary: str | None = None,
+) -> Analysis:
+    """Do what `analyse_files` does with an experiment of a place, whose status keeps the verdict.
+
+    Args:
+        place: of the experiment, from `places.open_place`.
+        name: of the experiment.
+        exposures: see `analyse_files`, as the rest.
+        outcomes: likewise.
+        html: likewise.
+        result: likewise.
+        pre: likewise.
+        primary: likewise.
+
+    Raises:
+        ExperimentsError: there is no such experiment, a file cannot be read, or there is nothing
+            to analyse.
+        ClusterError: the cluster refuses it.
+    """
+    found = _analyse(
+        place.read(name), exposures, outcomes, html=html, result=result, pre=pre, primary=primary
+    )
+    place.note_analysis(found)
+    return found
 
 
 def analyse_files(
@@ -85,7 +137,27 @@ def analyse_files(
     Raises:
         ExperimentsError: a file cannot be read, or there is nothing to analyse.
     """
-    experiment = read_manifest(manifest)
+    return _analyse(
+        read_manifest(manifest),
+        exposures,
+        outcomes,
+        html=html,
+        result=result,
+        pre=pre,
+        primary=primary,
+    )
+
+
+def _analyse(
+    experiment: Experiment,
+    exposures: Path,
+    outcomes: Path,
+    *,
+    html: Path,
+    result: Path | None,
+    pre: Path | None,
+    primary: str | None,
+) -> Analysis:
     found = analyse(
         experiment,
         read_exposures(exposures, experiment=experiment.name),

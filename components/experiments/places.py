@@ -36,6 +36,10 @@ class Place(Protocol):
         """Tell people where an experiment lies."""
         ...
 
+    def told(self, name: str) -> list[str]:
+        """Repeat what routers say of an experiment, line by line."""
+        ...
+
     def ramp(self, name: str, variant: str, percent: float) -> Experiment:
         """Set the percentage of a treatment."""
         ...
@@ -85,11 +89,20 @@ def open_place(
 class Folder:
     """Manifests as .yaml files of one directory; a change leaves the rest of a file's text."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, may_be_missing: bool = False):
+        """Open it.
+
+        Args:
+            path: of the directory.
+            may_be_missing: whether one that is not there is one without experiments.
+        """
         self._path = path
+        self._may_be_missing = may_be_missing
 
     def load(self) -> Experiments:
         """Read every file."""
+        if self._may_be_missing and not self._path.exists():
+            return Experiments()
         return load_experiments(self._path)
 
     def read(self, name: str) -> Experiment:
@@ -100,6 +113,10 @@ class Folder:
         """Name the file."""
         found = self.load().by_name.get(name)
         return found.source if found else str(self._path / f"{name}.yaml")
+
+    def told(self, name: str) -> list[str]:
+        """Give nothing: a file has no status."""
+        return []
 
     def ramp(self, name: str, variant: str, percent: float) -> Experiment:
         """Edit the file."""

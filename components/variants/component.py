@@ -142,22 +142,25 @@ def register_variants(
     experiments: str,
     registered: dsl.Output[dsl.Artifact],
 ):
-    """Register every variant, and add those that are new to their experiments at 0%."""
+    """Register every variant, and add those that are new to their experiments at 0%.
+
+    Experiments are a folder of manifests, or `kubernetes:NAMESPACE`: then each variant's
+    InferenceService is applied there too, with the registrar's own account where it is mounted.
+    """
     import json
     from pathlib import Path
 
-    from components.variants.enrol import enrol
-    from components.variants.package import read_about
+    from components.cluster.client import REGISTRAR
+    from components.variants.offer import offer
     from components.variants.packaging import packages_below
-    from components.variants.registry import register
 
-    offered = [
+    packages = [
         package
         for service in (encoder, suggestions, rankers, audiences)
         for package in packages_below(Path(service.path))
     ]
-    records = [register(package, registry)._asdict() for package in offered]
-    told = enrol(Path(experiments), [read_about(package) for package in offered])
+    offered = offer(packages, registry, experiments, credentials=REGISTRAR)
+    records = [record._asdict() for record in offered.records]
     Path(registered.path).write_text(
-        json.dumps({"variants": records, "experiments": told}, indent=1) + "\n"
+        json.dumps({"variants": records, "experiments": offered.told}, indent=1) + "\n"
     )

@@ -2,29 +2,31 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import yaml
-
-from components.experiments.edit import add_variant, find_manifest
-from components.experiments.experiments import load_experiments
-from components.experiments.manifest import parse_text
-from components.files import whole_file
+from components.experiments.errors import Taken
+from components.experiments.places import Folder, Place
 from components.variants.errors import VariantError
 from components.variants.package import About
 
 
 def enrol(
-    experiments: Path, variants: Sequence[About], *, experiment: str | None = None
+    experiments: Path | Place,
+    variants: Sequence[About],
+    *,
+    experiment: str | None = None,
+    dry_run: bool = False,
 ) -> list[str]:
     """Add variants to their service's experiment, those that are in none.
 
-    A service without an experiment gets one, `<service>.yaml`, whose control is the first of its
-    variants.
+    A service without an experiment gets one, named after it, whose control is the first of its
+    variants. A variant that is enrolled already is left as it is, at whatever percentage.
 
     Args:
-        experiments: directory of manifests; it is made when missing.
+        experiments: directory of manifests, which is made when missing, or another place.
         variants: packages' descriptions, the control of a new experiment first.
         experiment: to add them to; needed where a service has several.
+        dry_run: check everything and change nothing.
 
     Returns:
         One line per change, as a person would be told.
@@ -32,39 +34,51 @@ def enrol(
     Raises:
         VariantError: a service has several experiments and none is named.
         ExperimentsError: there is no such experiment, or it cannot take one more treatment.
+        ClusterError: the cluster refuses it.
     """
-    experiments.mkdir(parents=True, exist_ok=True)
+    if isinstance(experiments, Path):
+        experiments = Folder(experiments, may_be_missing=True)
     told = []
     for service in dict.fromkeys(about.service for about in variants):
-        known = load_experiments(experiments)
-        own = known.of(service)
-        enrolled = {variant.service for e in own for variant in e.variants}
-        new = [a for a in variants if a.service == service and a.model not in enrolled]
-        if not new:
-            continue
-        if not own and experiment is None:
-            path = experiments / f"{service}.yaml"
-            _begin(path, service, new)
-            told.append(f"{path}: {new[0].name} answers, others at 0%: {_names(new[1:])}")
-            continue
-        if experiment is None and len(own) > 1:
-            raise VariantError(
-                f"{service} has several experiments, say which takes {_names(new)}: "
-                + ", ".join(e.name for e in own)
-            )
-        path = find_manifest(experiments, experiment or own[0].name)
-        for about in new:
-            add_variant(path, about.name, about.model)
-        told.append(f"{path}: added at 0%: {_names(new)}")
+        own = [about for about in variants if about.service == service]
+        try:
+            told += _enrol(experiments, service, own, experiment, dry_run)
+        except Taken as taken:
+            # Somebody else may have begun it just now: then these join it.
+            if not experiments.load().of(service):
+                raise VariantError(f"{taken}, but holds no valid experiment of {service}") from None
+            told += _enrol(experiments, service, own, experiment, dry_run)
     return told
 
 
-def _begin(path: Path, service: str, variants: Sequence[About]) -> None:
-    if path.exists():
-        raise VariantError(f"{path}: is there, but holds no valid experiment of {service}")
+def _enrol(
+    place: Place, service: str, variants: Sequence[About], name: str | None, dry_run: bool
+) -> list[str]:
+    own = place.load().of(service)
+    enrolled = {variant.service for e in own for variant in e.variants}
+    new = [about for about in variants if about.model not in enrolled]
+    if not new:
+        return []
+    if not own and name is None:
+        place.begin(_beginning(service, new), dry_run=dry_run)
+        where = place.where(service)
+        return [f"{where}: {new[0].name} answers, others at 0%: {_names(new[1:])}"]
+    if name is None and len(own) > 1:
+        raise VariantError(
+            f"{service} has several experiments, say which takes {_names(new)}: "
+            + ", ".join(e.name for e in own)
+        )
+    chosen = name or own[0].name
+    where = place.where(chosen)
+    for about in new:
+        place.add_variant(chosen, about.name, about.model, dry_run=dry_run)
+    return [f"{where}: added at 0%: {_names(new)}"]
+
+
+def _beginning(service: str, variants: Sequence[About]) -> dict[str, Any]:
     control, *treatments = variants
     lane = {"limit": 100 // len(treatments)} if len(treatments) > 2 else {}
-    manifest = {
+    return {
         "apiVersion": "intent-store.dev/v1alpha1",
         "kind": "Experiment",
         "metadata": {"name": service},
@@ -81,10 +95,6 @@ def _begin(path: Path, service: str, variants: Sequence[About]) -> None:
             ],
         },
     }
-    text = yaml.safe_dump(manifest, sort_keys=False)
-    parse_text(text, source=str(path))
-    with whole_file(path) as aside:
-        aside.write_text(text)
 
 
 def _names(variants: Sequence[About]) -> str:

@@ -1,5 +1,7 @@
 """A variant as KServe runs it."""
 
+from typing import Any
+
 import yaml
 
 from components.variants.package import About
@@ -16,11 +18,19 @@ def inference_service(about: About, uri: str) -> str:
     The model is served under the InferenceService's name, and under its service's name for
     requests that come through the router.
 
+    Replicas and resources are not in it: the runtime says what a model is given, and a person who
+    says otherwise in the InferenceService is not overruled by the next registration.
+
     Args:
         about: the variant.
         uri: where its package lies.
     """
-    manifest = {
+    return yaml.safe_dump(manifest_of(about, uri), sort_keys=False)
+
+
+def manifest_of(about: About, uri: str) -> dict[str, Any]:
+    """Return the InferenceService as a mapping; see `inference_service`."""
+    return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {
@@ -38,7 +48,6 @@ def inference_service(about: About, uri: str) -> str:
         },
         "spec": {
             "predictor": {
-                "minReplicas": 1,
                 "model": {
                     "modelFormat": {"name": RUNTIME},
                     "runtime": RUNTIME,
@@ -48,4 +57,3 @@ def inference_service(about: About, uri: str) -> str:
             }
         },
     }
-    return yaml.safe_dump(manifest, sort_keys=False)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from components.variants.errors import VariantError
 from components.variants.inference_service import inference_service
-from components.variants.package import open_package
+from components.variants.package import About, open_package
 from components.variants.places import Changed, Place, open_place
 
 TRIES = 20
@@ -86,6 +86,11 @@ def register(package: Path, registry: str) -> Registered:
         place.uri(f"{name}.yaml"),
         new,
     )
+
+
+def package_uri(about: About, registry: str) -> str:
+    """Tell where a package lies in a registry, or will lie."""
+    return open_place(registry).uri(f"packages/{about.model}/{about.version}")
 
 
 def versions(registry: str, model: str) -> list[dict]:

@@ -12,8 +12,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     experiment = commands.add_parser(
         "experiment",
         help="ramp, stop and analyse A/B tests",
-        description="A/B tests of served variants. An experiment is a manifest, a YAML file that "
-        "the router watches; these commands edit it where it lies, or read what it has shown.",
+        description="A/B tests of served variants. An experiment is a manifest that the router "
+        "watches, a YAML file here and a resource on a cluster; these commands edit it where it "
+        "lies, or read what it has shown.",
     )
     actions = experiment.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_list(actions)
@@ -92,9 +93,9 @@ def _add_analyse(actions: argparse._SubParsersAction) -> None:
 def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--experiments",
-        metavar="DIR",
-        type=Path,
-        help="of the manifests (default: experiments, beside the runs)",
+        metavar="PLACE",
+        help="a folder of manifests, or kubernetes:NAMESPACE for a cluster's experiments, "
+        "kubernetes: for those of your own namespace (default: experiments, beside the runs)",
     )
     add_runs(parser)
 
@@ -117,38 +118,40 @@ def _add_shown(parser: argparse.ArgumentParser) -> None:
 def _list(options: argparse.Namespace) -> None:
     from components.experiments.commands import list_experiments
 
-    print(list_experiments(_directory(options)))
+    print(list_experiments(_place(options)))
 
 
 def _ramp(options: argparse.Namespace) -> None:
     from components.experiments.commands import ramp_experiment
 
-    print(ramp_experiment(_directory(options), options.name, options.variant, options.percent))
+    print(ramp_experiment(_place(options), options.name, options.variant, options.percent))
 
 
 def _stop(options: argparse.Namespace) -> None:
     from components.experiments.commands import stop_experiment
 
-    print(stop_experiment(_directory(options), options.name, stopped=not options.undo))
+    print(stop_experiment(_place(options), options.name, stopped=not options.undo))
 
 
 def _status(options: argparse.Namespace) -> None:
     from components.experiments.commands import status
+    from components.experiments.places import SCHEME
 
-    outcomes = _outcomes(options)
+    place, outcomes = _place(options), _outcomes(options)
     found = any(outcomes.rglob("*.parquet")) or options.outcomes
-    print(
-        status(_directory(options), options.name, _exposures(options), outcomes if found else None)
-    )
+    elsewhere = str(place).startswith(SCHEME) and not options.exposures
+    exposures = None if elsewhere else _exposures(options)
+    print(status(place, options.name, exposures, outcomes if found else None))
 
 
 def _analyse(options: argparse.Namespace) -> None:
-    from components.experiments.commands import analyse_files
-    from components.experiments.edit import find_manifest
+    from components.experiments.commands import analyse_place
+    from components.experiments.places import open_place
 
     page = options.html or Path(f"analysis-{options.name}.html")
-    found = analyse_files(
-        find_manifest(_directory(options), options.name),
+    found = analyse_place(
+        open_place(_place(options)),
+        options.name,
         _exposures(options),
         _outcomes(options),
         html=page,
@@ -159,7 +162,7 @@ def _analyse(options: argparse.Namespace) -> None:
     print(f"the whole analysis: {page}")
 
 
-def _directory(options: argparse.Namespace) -> Path:
+def _place(options: argparse.Namespace) -> Path | str:
     return options.experiments or options.runs / runs.EXPERIMENTS
 
 

@@ -20,13 +20,29 @@ def add(commands: argparse._SubParsersAction) -> None:
         "register",
         help="register a package, and add it to its experiment at 0%%",
         description="Put packages into the registry, and those that are new into their service's "
-        "experiment at 0%. Registering the same content again changes nothing.",
+        "experiment at 0%. On a cluster, each InferenceService is applied too. Registering the "
+        "same content again changes nothing.",
     )
     register.add_argument("packages", metavar="PACKAGE", type=Path, nargs="+", help="a directory")
     register.add_argument(
         "--experiment",
         metavar="NAME",
         help="to add it to; needed where the service has several",
+    )
+    register.add_argument(
+        "--experiments",
+        metavar="PLACE",
+        help="a folder of manifests, or kubernetes:NAMESPACE for a cluster, kubernetes: for your "
+        "own namespace (default: experiments, beside the runs)",
+    )
+    register.add_argument(
+        "--manifests",
+        metavar="DIR",
+        type=Path,
+        help="write InferenceServices and experiments here, to be committed, and nowhere else",
+    )
+    register.add_argument(
+        "--dry-run", action="store_true", help="say what would change, and change nothing"
     )
     _add_registry(register)
     add_runs(register)
@@ -52,17 +68,21 @@ def _add_registry(parser: argparse.ArgumentParser) -> None:
 
 
 def _register(options: argparse.Namespace) -> None:
-    from components.variants.enrol import enrol
-    from components.variants.package import read_about
-    from components.variants.registry import register
+    from components.variants.offer import offer
 
-    for package in options.packages:
-        done = register(package, _registry(options))
+    offered = offer(
+        options.packages,
+        _registry(options),
+        options.experiments or options.runs / runs.EXPERIMENTS,
+        experiment=options.experiment,
+        manifests=options.manifests,
+        dry_run=options.dry_run,
+    )
+    for done in offered.records:
         state = "registered" if done.new else "was registered already"
         print(f"{done.model} version {done.version} {state}: {done.manifest}")
-    abouts = [read_about(package) for package in options.packages]
-    for line in enrol(options.runs / runs.EXPERIMENTS, abouts, experiment=options.experiment):
-        print(line)
+    for line in offered.told:
+        print(f"would change: {line}" if options.dry_run else line)
 
 
 def _list(options: argparse.Namespace) -> None:
