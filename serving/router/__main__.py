@@ -13,12 +13,14 @@ from serving.router.router import Router
 from serving.router.settings import Settings
 
 _HELP = {
-    "experiments": "directory of Experiment manifests",
+    "experiments": "directory of Experiment manifests, or kubernetes:[NAMESPACE]",
     "upstreams": "YAML file that says where each InferenceService answers",
     "state": "directory for everything the router writes",
     "listen": "address for REST, by default 127.0.0.1:8080",
     "grpc_listen": "address for gRPC",
     "outcomes": "directory of outcomes in Parquet that guardrails are judged by",
+    "exposures_to": "directory or gs://bucket/prefix that exposures are shipped to",
+    "name": "of this router among its replicas, by default the host's",
     "workers": "nginx workers, by default one per core",
     "control_timeout": "seconds the control may take",
     "keepalive": "seconds after which a client's idle connection is closed",
@@ -26,8 +28,10 @@ _HELP = {
     "watch_every": "seconds between looks at manifests and upstreams",
     "rotate_every": "seconds after which exposures are shipped",
     "rotate_bytes": "size of the exposure log from which it is shipped earlier",
+    "most_kept": "bytes of shipped exposures kept in the state directory, given --exposures-to",
     "guard_every": "seconds between looks at the guardrails",
     "guard_hours": "age of the oldest exposures that guardrails look at",
+    "report_every": "seconds between reports in the status of a cluster's experiments",
 }
 
 

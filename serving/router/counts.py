@@ -53,6 +53,18 @@ class Counts:
                     moved = True
             self._read = self._read | seen if moved else seen
 
+    def by_experiment(self) -> dict[str, dict[str, int]]:
+        """Count the requests that were given each variant of each experiment."""
+        self.follow()
+        experiment, variant = LABELS.index("experiment"), LABELS.index("variant")
+        found: dict[str, dict[str, int]] = {}
+        with self._lock:
+            for labels, count in self._requests.items():
+                if labels[experiment]:
+                    of = found.setdefault(labels[experiment], {})
+                    of[labels[variant]] = of.get(labels[variant], 0) + count
+        return found
+
     def collect(self) -> Iterator[Metric]:
         """Give the metrics in Prometheus' terms."""
         self.follow()

@@ -23,9 +23,10 @@ from serving.router.guard import Guard
 from serving.router.log import ExposureLog
 from serving.router.nginx import Generation, Nginx, stub_status
 from serving.router.render import render
+from serving.router.report import View
 from serving.router.routes import make_routes
 from serving.router.settings import Settings
-from serving.router.source import Directory, Source
+from serving.router.source import Away, Manifests, Source, open_source
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +45,20 @@ class Router:
 
         Args:
             settings: addresses, places and limits.
-            source: of the manifests; the settings' directory when None.
+            source: of the manifests; the settings' when None.
+
+        Raises:
+            ClusterError: the manifests are a cluster's, and there is none to connect to.
         """
         self._settings = settings
-        self._source = source or Directory(settings.experiments)
+        self._source = source or open_source(
+            settings.experiments, name=settings.name, report_every=settings.report_every
+        )
         self._state = settings.state.resolve()
         self._stopping = threading.Event()
         self._accepted = Accepted()
+        self._decided: tuple[Manifests, Accepted] = ({}, self._accepted)
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._seen: Any = None
         self._tried = 0.0
         self._text = ""
@@ -70,11 +78,13 @@ class Router:
         try:
             self._begin()
         except BaseException:
+            self._source.close()
             self._lock.close()
             raise
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collector(self))
         self._admin = Admin(self._state, registry, lambda: self.status)
+        self._source.begin_reports(self._view)
         self._housekeeper = threading.Thread(target=self._keep_house, daemon=True)
         self._housekeeper.start()
 
@@ -93,6 +103,7 @@ class Router:
                     self._stopping.wait(1)
         finally:
             self._stopping.set()
+            self._source.close()
             self._housekeeper.join()
             self._nginx.stop()
             self._log.rotate(self._nginx.reopen_logs, self._nginx.holds)
@@ -108,7 +119,7 @@ class Router:
     @property
     def status(self) -> dict[str, Any]:
         """What holds, what was refused and why, and what guardrails tripped."""
-        return {**self._status, "tripped": self._guard.trips}
+        return {**self._status, "watch": self._source.problem, "tripped": self._guard.trips}
 
     @property
     def generations(self) -> list[Generation]:
@@ -120,9 +131,9 @@ class Router:
 
         What cannot be used leaves its last good version in place and is named in the status.
         """
-        error = None
+        error, manifests = None, self._decided[0]
         try:
-            manifests = self._source.read()
+            manifests = self._read()
             seen = (
                 {place: str(text) for place, text in manifests.items()},
                 _content(self._settings.upstreams),
@@ -142,7 +153,19 @@ class Router:
             if error == self._status.get("error"):
                 return
             logger.error("configuration refused reason=%r", error)
+        self._decided = manifests, self._accepted
         self._report(error)
+        self._source.report_soon()
+
+    def _read(self) -> Manifests:
+        """Read the manifests; while their place has been away since the start, those from before."""
+        try:
+            return self._source.read()
+        except Away:
+            before: Manifests = {e.source: e.document for e in self._accepted.experiments}
+            if not before:
+                raise
+            return before
 
     def _begin(self) -> None:
         """Start nginx with what holds now."""
@@ -203,6 +226,19 @@ class Router:
         self._told = refused
         self._write_status()
 
+    def _view(self) -> View:
+        manifests, accepted = self._decided
+        return View(
+            manifests=manifests,
+            experiments=self._guard.without_ended(accepted.experiments),
+            refused={r.source: r.reason for r in accepted.experiments.rejected},
+            away=accepted.away,
+            error=self._status.get("error"),
+            exposures=self._counts.by_experiment(),
+            since=self._since,
+            trips=self._guard.trips,
+        )
+
     def _write_status(self) -> None:
         with self._writing, whole_file(self._state / STATUS) as aside:
             aside.write_text(json.dumps(self.status, indent=2) + "\n")
@@ -220,6 +256,7 @@ class Router:
                     guarded = time.monotonic()
                     if self._guard.look():
                         self._write_status()
+                        self._source.report_soon()
             except Exception:  # Requests are answered, and exposures logged, without it.
                 logger.exception("housekeeping failed")
                 self._stopping.wait(5)
@@ -243,6 +280,11 @@ class _Collector:
         )
         failing = 1 if status.get("error") else 0
         yield GaugeMetricFamily("intent_router_configuration_failing", "1 when refused.", failing)
+        yield GaugeMetricFamily(
+            "intent_router_watch_failing",
+            "1 while the place of the manifests is away.",
+            1 if status["watch"] else 0,
+        )
         yield CounterMetricFamily(
             "intent_router_guardrail_trips", "Variants stopped.", len(status["tripped"])
         )
