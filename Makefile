@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install -qq --prefer-binary --constraint constraints
 # Published for Keras 2 and TensorFlow's own package name, so their declared needs are not followed.
 TENSORFLOW_RANKING := tensorflow-ranking tensorflow-serving-api tf-keras
 
-.PHONY: run serve serve-down fortnight test check bench report pins clean
+.PHONY: run serve serve-down fortnight test cluster check manifests bench report pins clean
 
 run: $(VENV)/run.stamp  ## The main job: from raw actions to vectors, their uses and a report. RECIPE=shopping for retail.
 	$(BIN)/intent run --recipe $(RECIPE)
@@ -27,10 +27,19 @@ report: $(VENV)/run.stamp  ## Print the last run's tables.
 test: $(VENV)/test.stamp  ## Every test.
 	$(BIN)/python -m pytest
 
+cluster: $(VENV)/serve.stamp  ## Build the programs of the tests' own Kubernetes cluster, once for all checkouts.
+	$(BIN)/python -m tests.cluster.binaries
+
 check: $(VENV)/test.stamp  ## Style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+manifests: $(VENV)/test.stamp  ## Render k8s/, the dashboards and the tables of docs/ from the chart.
+	$(BIN)/python -m helm.dashboards
+	$(BIN)/python -m helm.values_table
+	$(BIN)/python -m helm.network_table
+	$(BIN)/python -m k8s.render
 
 bench: $(VENV)/test.stamp  ## Ours and the peers side by side. ONLY=slice for one of them.
 	$(BIN)/python -m benchmarks $(ONLY)
@@ -57,6 +66,7 @@ $(VENV)/test.stamp: $(VENV)/serve.stamp
 	@echo "Installing what the tests need into $(VENV), once..."
 	$(PIP) --editable '.[dev]'
 	$(BIN)/python -m serving.local.binaries redis-server redis-cli wrk
+	-$(BIN)/python -m tests.cluster.binaries
 	@touch $@
 
 # An environment of another Python, or one without pip, is built anew; a sound one is kept.

@@ -20,6 +20,8 @@ PACKAGES = {
     "redis-server": "redis-server",
     "redis-cli": "redis-tools",
     "wrk": "wrk",
+    "etcd": "etcd-server",
+    "promtool": "prometheus",
 }
 """Debian's packages of the programs we start."""
 
@@ -63,8 +65,24 @@ def unpack(names: Sequence[str], target: Path = NATIVE) -> list[str]:
     missing = [name for name in names if not _there(name)]
     if not missing:
         return []
+    extract([PACKAGES[name] for name in missing], target)
+    for name in missing:
+        _launcher(name, target)
+    return missing
+
+
+def extract(packages: Sequence[str], target: Path) -> None:
+    """Unpack Debian packages that this machine lacks, with what they need and it lacks too.
+
+    Args:
+        packages: names of packages, none of them installed.
+        target: directory for the packages' files.
+
+    Raises:
+        BinaryError: one cannot be had here; holds what apt said.
+    """
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise BinaryError(f"{', '.join(missing)}: not on this machine, which has no apt-get either")
+        raise BinaryError(f"{', '.join(packages)}: not on this machine, which has no apt-get")
     lists = target / "apt"
     for folder in ("lists/partial", "archives/partial"):
         (lists / folder).mkdir(parents=True, exist_ok=True)
@@ -76,17 +94,13 @@ def unpack(names: Sequence[str], target: Path = NATIVE) -> list[str]:
         *("-o", f"Dir::Cache::archives={lists / 'archives'}"),
         *("-o", "Debug::NoLocking=1"),
     ]
-    packages = [PACKAGES[name] for name in missing]
     _run([*apt, "update"], lists)
     planned = _run([*apt, "install", "--simulate", "--no-install-recommends", *packages], lists)
     needed = [line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")]
     _run([*apt, "download", *needed], lists / "archives")
     for archive in sorted((lists / "archives").glob("*.deb")):
         _run(["dpkg-deb", "--extract", str(archive), str(target)], lists)
-    for name in missing:
-        _launcher(name, target)
     shutil.rmtree(lists)
-    return missing
 
 
 def _there(name: str) -> bool:
