@@ -88,19 +88,17 @@ def render(
 
 
 def program(name: str) -> str:
-    """Return where helm or kubectl lies: its variable (HELM, KUBECTL), PATH, or `make cluster`'s.
+    """Return where helm or kubectl lies: its variable (HELM, KUBECTL), `make cluster`'s, or PATH.
 
     Raises:
         FileNotFoundError: it is nowhere.
     """
-    found = os.environ.get(name.upper()) or shutil.which(name)
-    if found:
-        return found
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "intent-store"
-    fetched = sorted(cache.glob(f"*/{name}"))
-    if not fetched:
+    fetched = [str(path) for path in sorted(cache.glob(f"*/{name}"))]
+    found = os.environ.get(name.upper()) or (fetched and fetched[-1]) or shutil.which(name)
+    if not found:
         raise FileNotFoundError(f"{name}: not on this machine; `make cluster` fetches it")
-    return str(fetched[-1])
+    return found
 
 
 def _source_of(document: str) -> str:

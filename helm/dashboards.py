@@ -140,6 +140,7 @@ ROUTER = Dashboard(
                 "short",
                 {
                     "failing {{pod}}": now("intent_router_configuration_failing"),
+                    "manifests' place away {{pod}}": now("intent_router_watch_failing"),
                     "manifests refused {{pod}}": now("intent_router_manifests_rejected"),
                     "upstreams away {{pod}}": now("intent_router_upstreams_away"),
                 },

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from helm.chart import CHART, render
 from helm.dashboards import DASHBOARDS, FOLDER, written
+from helm.network import matches
 from serving import telemetry
 from serving.local.binaries import BinaryError, binary
 from serving.nearline.metrics import Metrics
@@ -264,38 +265,49 @@ def test_the_chart_installs_rules_and_dashboards_as_they_were_tested(monitored):
 
 
 def test_every_monitor_finds_a_workload_and_a_port_of_it(monitored):
-    pods = [
-        each["spec"]["template"]
-        for each in monitored
-        if each["kind"] in ("Deployment", "StatefulSet")
-    ] + [
-        {"metadata": each["spec"], "spec": each["spec"]}
-        for each in of_kind(monitored, "ServingRuntime").values()
-    ]
     found = {}
     for name, monitor in of_kind(monitored, "PodMonitor").items():
-        wanted = monitor["spec"]["selector"]["matchLabels"]
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-        found[name] = [
-            port
-            for pod in pods
-            if wanted.items() <= pod["metadata"]["labels"].items()
-            for container in pod["spec"]["containers"]
-            for port in container.get("ports", ())
-            if port["name"] == endpoint["port"]
-        ]
+        ports = _pod_ports(monitored)
+        found[name] = _ports_of(ports, monitor["spec"]["selector"], endpoint["port"])
     for name, monitor in of_kind(monitored, "ServiceMonitor").items():
-        wanted = monitor["spec"]["selector"]["matchLabels"]
         (endpoint,) = monitor["spec"]["endpoints"]
-        found[name] = [
-            port
-            for service in of_kind(monitored, "Service").values()
-            if wanted.items() <= service["metadata"]["labels"].items()
-            for port in service["spec"]["ports"]
-            if port["name"] == endpoint["port"]
-        ]
+        services = of_kind(monitored, "Service").values()
+        ports = [(each["metadata"]["labels"], each["spec"]["ports"]) for each in services]
+        found[name] = _ports_of(ports, monitor["spec"]["selector"], endpoint["port"])
     assert set(found) == {"intent-store-router", "intent-store-model", "intent-store-nearline"}
-    assert all(len(ports) == 1 for ports in found.values()), found
+    assert all(count == 1 for count in found.values()), found
+
+
+def test_autoscalers_ask_only_for_metrics_and_labels_that_servers_export(exported):
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    queries = (
+        values["router"]["autoscaling"]["query"],
+        values["serving"]["autoscaling"]["query"].replace("{{name}}", "a"),
+    )
+    for query in queries:
+        _assert_known(query, query.replace("{{namespace}}", "a"), exported)
+
+
+def _pod_ports(objects):
+    """Give labels and ports of every pod; KServe's have those of variant and runtime."""
+    found = [
+        (each["spec"]["template"]["metadata"]["labels"], each["spec"]["template"]["spec"])
+        for each in objects
+        if each["kind"] in ("Deployment", "StatefulSet")
+    ]
+    for runtime in of_kind(objects, "ServingRuntime").values():
+        variant = {"intent-store.dev/service": "ranker", "intent-store.dev/variant": "full"}
+        found.append((runtime["spec"]["labels"] | variant, runtime["spec"]))
+    return [
+        (labels, [port for each in pod["containers"] for port in each.get("ports", ())])
+        for labels, pod in found
+    ]
+
+
+def _ports_of(places, selector, name):
+    chosen = [ports for labels, ports in places if matches(selector, labels)]
+    return sum(port["name"] == name for ports in chosen for port in ports)
 
 
 def _assert_known(name, expression, exported):
