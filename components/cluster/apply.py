@@ -240,10 +240,20 @@ def patched(
     )
 
 
-def disown(api: "ApiClient", kind: Kind, name: str, *, namespace: str, manager: str) -> None:
-    """Give up the fields that a manager owns, and leave their values.
+def disown(
+    api: "ApiClient", kind: Kind, name: str, field: str, *, namespace: str, manager: str
+) -> None:
+    """Give up a field that a manager owns wherever it is in a resource; its values stay.
 
-    Whoever applies them on the server's side next has no conflict with that manager.
+    Whoever applies it on the server's side next has no conflict with that manager.
+
+    Args:
+        api: from `connect`.
+        kind: of the resource.
+        name: of the resource.
+        field: the last part of its path, such as "percent".
+        namespace: of the resource.
+        manager: who gives it up.
 
     Raises:
         ClusterError: the server refuses it.
@@ -251,11 +261,13 @@ def disown(api: "ApiClient", kind: Kind, name: str, *, namespace: str, manager: 
 
     def edit(resource: dict[str, Any]) -> dict[str, Any] | None:
         entries = resource["metadata"].get("managedFields", [])
-        others = [entry for entry in entries if entry["manager"] != manager]
-        if len(others) == len(entries):
-            return None
-        # An empty list would mean "as it is".
-        return {"metadata": {"managedFields": others or [{}]}}
+        kept = [
+            {**entry, "fieldsV1": _without(entry.get("fieldsV1", {}), f"f:{field}")}
+            if entry["manager"] == manager
+            else entry
+            for entry in entries
+        ]
+        return None if kept == entries else {"metadata": {"managedFields": kept}}
 
     patched(api, kind, name, edit, namespace=namespace, manager=manager)
 
@@ -289,6 +301,10 @@ def delete(
     except NotFound:
         return False
     return True
+
+
+def _without(fields: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: _without(inner, key) for name, inner in fields.items() if name != key}
 
 
 def _what(kind: Kind, namespace: str, name: str) -> str:

@@ -1,6 +1,7 @@
 """Talking to a cluster's API server."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -102,7 +103,7 @@ def connect(credentials: Path | None = None) -> "ApiClient":
         tried.append(f"{credentials} (no token there)")
     configuration = Configuration()
     try:
-        load_kube_config(client_configuration=configuration)
+        load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration)
     except (ConfigException, OSError) as error:
         tried.append(f"KUBECONFIG or ~/.kube/config ({_one_line(error)})")
     else:
@@ -130,7 +131,7 @@ def own_namespace(credentials: Path | None = None) -> str:
     if credentials is not None and (credentials / "namespace").exists():
         return (credentials / "namespace").read_text().strip()
     try:
-        context = list_kube_config_contexts()[1]["context"]
+        context = list_kube_config_contexts(os.environ.get("KUBECONFIG"))[1]["context"]
     except (ConfigException, OSError):
         if (POD_ACCOUNT / "namespace").exists():
             return (POD_ACCOUNT / "namespace").read_text().strip()

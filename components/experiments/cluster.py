@@ -6,8 +6,9 @@ and made anew when somebody else was faster, so of two writers neither is lost.
 
 Not by server-side apply: applying needs no look at what is there, but a variant may join only
 after those there are and only where the rules leave room for it, which is to be known first; and
-whoever applies a percentage owns it, while it is a person's to set. So what is written here is
-owned by nobody afterwards, and a person's manifest, applied on either side, meets no conflict.
+whoever applies a percentage owns it, while it is a person's to set. So the 0 that a new variant
+begins with is owned by nobody afterwards: a manifest with another percentage meets no conflict when
+a person applies it, on the server's side too.
 """
 
 import math
@@ -98,7 +99,7 @@ class Cluster:
 
         found = self._change(name, change, dry_run=dry_run)
         if not dry_run:
-            self._leave(name)
+            self._disown_percent(name)
         return found
 
     def begin(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> None:
@@ -116,7 +117,7 @@ class Cluster:
         except Conflict as error:
             raise Taken(f"{self.where(name)}: is there already") from error
         if not dry_run:
-            self._leave(name)
+            self._disown_percent(name)
 
     def note_analysis(self, analysis: Analysis) -> bool:
         """Write it into the resource's status."""
@@ -176,8 +177,15 @@ class Cluster:
             raise ExperimentsError(self._nothing_of(name)) from error
         return _parsed(resource)
 
-    def _leave(self, name: str) -> None:
-        disown(self._api, EXPERIMENT, name, namespace=self._namespace, manager=self._manager)
+    def _disown_percent(self, name: str) -> None:
+        disown(
+            self._api,
+            EXPERIMENT,
+            name,
+            "percent",
+            namespace=self._namespace,
+            manager=self._manager,
+        )
 
     def _nothing_of(self, name: str) -> str:
         found, _ = listed(self._api, EXPERIMENT, namespace=self._namespace)
