@@ -22,7 +22,7 @@ from components.errors import IntentError
 
 ADMIN_TOKEN = "admin"
 _USERS = f'{ADMIN_TOKEN},admin,admin-uid,"system:masters"\n'
-_PATIENCE = 60  # seconds until a program that does not become ready is given up
+_PATIENCE = 180  # seconds until a program that does not become ready is given up
 # Admission that the fake nodes could not live with: no kubelet of theirs would ever take the
 # taint "not ready" off again.
 _WITHOUT_ADMISSION = "TaintNodesByCondition"

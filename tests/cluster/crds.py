@@ -23,7 +23,7 @@ SHARED = _ROOT.parent / "shared" / "crds"
 """The real definitions: the newest releases, and those of Kubeflow 26.03 in a folder of theirs."""
 RELEASES = ("newest", "26.03")
 _DIGEST = "intent-store.dev/test-digest"
-_PATIENCE = 60  # seconds until a definition that is not established is given up
+_PATIENCE = 180  # seconds until a definition that is not established is given up
 
 
 class Definition(NamedTuple):

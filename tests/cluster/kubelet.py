@@ -82,7 +82,8 @@ class Kubelet:
         waiting: dict[str, Manifest] = {}
         while not self._stopping.is_set():
             try:
-                for event in watch.Watch().stream(listing, timeout_seconds=1 if waiting else 60):
+                seconds = 1 if waiting else 60
+                for event in watch.Watch().stream(listing, timeout_seconds=seconds):
                     manifest = event["raw_object"]
                     name = manifest["metadata"].get("uid", "")
                     waiting.pop(name, None)
@@ -90,6 +91,8 @@ class Kubelet:
                         waiting[name] = manifest
                     if self._stopping.is_set():
                         return
+                    if waiting and seconds > 1:
+                        break  # nothing may change here until it is looked at again
             except (ApiException, HTTPError, OSError) as error:
                 _LOG.info("watching again error=%s", error)
                 time.sleep(_PAUSE)
