@@ -167,3 +167,11 @@ topologySpreadConstraints:
 {{- define "intent.scalingVersion" -}}
 {{- if .Capabilities.APIVersions.Has "autoscaling/v2" }}autoscaling/v2{{ else }}autoscaling/v2beta2{{ end }}
 {{- end }}
+
+{{- define "intent.nearlineMounts" -}}
+- {name: state, mountPath: /var/lib/intent/nearline}
+- {name: tmp, mountPath: /tmp}
+{{- if .work }}
+- {name: work, mountPath: /intent, readOnly: true}
+{{- end }}
+{{- end }}

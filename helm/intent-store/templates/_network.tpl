@@ -29,7 +29,7 @@ ports: [{port: 6379, protocol: TCP}]
 
 {{/* Buckets, and the metadata servers by which workload identity gives a pod its token. */}}
 {{- define "intent.bucketEgress" -}}
-{{- if or (hasPrefix "gs://" .Values.storage.registry) (hasPrefix "gs://" .Values.storage.exposures) -}}
+{{- if or (hasPrefix "gs://" .Values.storage.registry) (hasPrefix "gs://" .Values.storage.exposures) (hasPrefix "gs://" .Values.nearline.snapshot) -}}
 - {{- include "intent.egress" .Values.networkPolicies.buckets | nindent 2 }}
 - {{- include "intent.egress" (dict "cidrs" (list "169.254.169.254/32") "ports" (list 80)) | nindent 2 }}
 - {{- include "intent.egress" (dict "cidrs" (list "169.254.169.252/32") "ports" (list 988)) | nindent 2 }}
