@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install -qq --prefer-binary --constraint constraints
 # Published for Keras 2 and TensorFlow's own package name, so their declared needs are not followed.
 TENSORFLOW_RANKING := tensorflow-ranking tensorflow-serving-api tf-keras
 
-.PHONY: run serve serve-down fortnight test cluster check manifests bench report pins clean
+.PHONY: run serve serve-down fortnight test cluster images sbom check manifests bench report pins clean
 
 run: $(VENV)/run.stamp  ## The main job: from raw actions to vectors, their uses and a report. RECIPE=shopping for retail.
 	$(BIN)/intent run --recipe $(RECIPE)
@@ -29,6 +29,12 @@ test: $(VENV)/test.stamp  ## Every test.
 
 cluster: $(VENV)/serve.stamp  ## Build the programs of the tests' own Kubernetes cluster, once for all checkouts.
 	$(BIN)/python -m tests.cluster.binaries
+
+images:  ## Build the images of training and serving, with docker, podman or buildah. BASE= to stand on, IMAGES="train serve".
+	$(PYTHON) -m tests.images.build $(if $(BASE),--base $(BASE)) $(IMAGES)
+
+sbom:  ## Write what the images are made of to build/sbom, in CycloneDX.
+	$(PYTHON) -m tests.images.sbom $(if $(BASE),--base $(BASE)) $(IMAGES)
 
 check: $(VENV)/test.stamp  ## Style and types.
 	$(BIN)/ruff check .

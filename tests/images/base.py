@@ -33,11 +33,12 @@ class Suite(NamedTuple):
         return f"deb {self.mirror} {self.name} main"
 
 
-def debian_base(buildah: Sequence[str], home: Path) -> str:
+def debian_base(buildah: Sequence[str], debootstrap: Sequence[str], home: Path) -> str:
     """Return the name of the base image; make it unless it is there.
 
     Args:
         buildah: the command with the options of its store.
+        debootstrap: the command.
         home: directory for the work.
 
     Raises:
@@ -53,7 +54,7 @@ def debian_base(buildah: Sequence[str], home: Path) -> str:
     folder = Path(tempfile.mkdtemp(dir=home))
     try:
         root = folder / "root"
-        _run(["debootstrap", "--variant=minbase", RELEASE, str(root), suites[0].mirror])
+        _run([*debootstrap, "--variant=minbase", RELEASE, str(root), suites[0].mirror])
         (root / _SOURCES).write_text("".join(f"{suite}\n" for suite in suites))
         archive = folder / "base.tar"
         _run(["tar", "--create", "--file", str(archive), "--directory", str(root), "."])

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from tests.images.base import debian_base
 from tests.images.errors import ImageError
 from tests.images.pip import PipSettings
+from tests.images.tools import find_tools
 
 
 class Recipe(NamedTuple):
@@ -83,13 +84,6 @@ def find_engine(home: Path) -> Engine:
     for name in ("docker", "podman"):
         if shutil.which(name) and _answers([name, "info"]):
             return Containers(name)
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-    missing = [name for name in ("buildah", "debootstrap") if shutil.which(name, path=path) is None]
-    if missing:
-        raise ImageError(
-            "no image can be built here: neither docker nor podman answers, and Debian's "
-            f"{' and '.join(missing)} is not installed"
-        )
     if os.geteuid() != 0:
         raise ImageError(
             "no image can be built here: neither docker nor podman answers, and only root may let "
@@ -161,9 +155,11 @@ class Buildah:
     def __init__(self, home: Path):
         self._home = home
         home.mkdir(parents=True, exist_ok=True)
+        tools = find_tools(home)
+        self._debootstrap = tools.debootstrap
         for driver in ("overlay", "vfs"):  # vfs copies every layer whole, but works everywhere
             self._buildah = [
-                *("buildah", "--root", str(home / driver)),
+                *(*tools.buildah, "--root", str(home / driver)),
                 *("--runroot", str(home / f"{driver}-run")),
                 *("--storage-driver", driver),
             ]
@@ -175,7 +171,7 @@ class Buildah:
         """Build a recipe from a source tree; prints what the engine prints."""
         given = dict(arguments)
         if "BASE" not in given:
-            given["BASE"] = debian_base(self._buildah, self._home)
+            given["BASE"] = debian_base(self._buildah, self._debootstrap, self._home)
         command = [
             *(*self._buildah, "build", "--layers", "--isolation", "chroot", "--pull-never"),
             *("--format", "docker"),  # OCI's has no health check
