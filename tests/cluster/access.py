@@ -77,10 +77,13 @@ class Cluster:
         """Make a namespace with a random name, and wait until pods may be created in it."""
         name = f"test-{uuid.uuid4().hex[:8]}"
         self.kubectl("create", "namespace", name)
-        self.wait_for(
-            lambda: self.kubectl("-n", name, "get", "sa", "default", check=False)[:4] == "NAME"
-        )
+        self.wait_for_account(name)
         return name
+
+    def wait_for_account(self, namespace: str) -> None:
+        """Wait until a new namespace has its default service account, which pods need."""
+        account = ("-n", namespace, "get", "serviceaccount", "default", "--ignore-not-found")
+        self.wait_for(lambda: self.kubectl(*account))
 
     def wait_for(self, condition: Callable[[], Any], seconds: float = 30) -> Any:
         """Ask again and again until the answer is true, and return it.
@@ -103,13 +106,14 @@ class Cluster:
             self._api = config.new_client_from_config(str(self.kubeconfig))
         return self._api
 
-    def install_crds(self, release: str = "newest") -> None:
+    def install_crds(self, release: str = "newest", *, again: bool = False) -> None:
         """Install Experiment's definition and those of the projects that we build on.
 
         Args:
             release: newest | 26.03, the Kubeflow release whose definitions are wanted.
+            again: whether one may be gone since the last time.
         """
-        if release != self._release:
+        if again or release != self._release:
             install_crds(self.client(), release, replace=self.is_ours)
             self._release = release
 

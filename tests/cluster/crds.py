@@ -33,6 +33,7 @@ class Definition(NamedTuple):
     plural: str
     kind: str
     versions: tuple[str, ...]
+    scope: str = "Namespaced"
 
     @property
     def name(self) -> str:
@@ -62,8 +63,13 @@ DEFINITIONS = (
     Definition("gateway.networking.k8s.io", "grpcroutes", "GRPCRoute", ("v1",)),
     Definition("gateway.networking.k8s.io", "gateways", "Gateway", ("v1",)),
     Definition("kueue.x-k8s.io", "localqueues", "LocalQueue", ("v1beta1", "v1beta2")),
+    Definition(
+        "kueue.x-k8s.io", "clusterqueues", "ClusterQueue", ("v1beta1", "v1beta2"), "Cluster"
+    ),
+    Definition(
+        "kueue.x-k8s.io", "resourceflavors", "ResourceFlavor", ("v1beta1", "v1beta2"), "Cluster"
+    ),
 )
-"""All of them are namespaced."""
 
 
 def install_crds(api: "ApiClient", release: str, *, replace: bool = True) -> None:
@@ -102,12 +108,12 @@ def has_real_schemas() -> bool:
 
 
 def _manifests(release: str) -> Iterator[dict]:
-    yield _fit(yaml.safe_load(EXPERIMENT.read_text()))
+    yield fit(yaml.safe_load(EXPERIMENT.read_text()))
     for definition in DEFINITIONS:
         file = f"{definition.group}_{definition.plural}.yaml"
         places = [SHARED / f"kubeflow-{release}" / file, SHARED / file]
         real = next((place for place in places if place.is_file()), None)
-        yield _fit(_load(real)) if real else _permissive(definition)
+        yield fit(_load(real)) if real else _permissive(definition)
 
 
 def _load(path: Path) -> dict:
@@ -126,7 +132,7 @@ def _permissive(definition: Definition) -> dict:
         },
         "spec": {
             "group": definition.group,
-            "scope": "Namespaced",
+            "scope": definition.scope,
             "names": {
                 "kind": definition.kind,
                 "listKind": f"{definition.kind}List",
@@ -147,8 +153,8 @@ def _permissive(definition: Definition) -> dict:
     }
 
 
-def _fit(manifest: dict) -> dict:
-    """Make a definition one that Kubernetes 1.20 takes.
+def fit(manifest: dict) -> dict:
+    """Make a definition one that Kubernetes 1.20 takes, and return it.
 
     It knows neither CEL rules nor selectable fields, which it would drop in silence, and refuses
     some empty defaults; descriptions only cost it time.
