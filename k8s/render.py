@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,16 @@ FOLDER = Path(__file__).parent
 BASE, OVERLAYS, PIPELINES = FOLDER / "base", FOLDER / "overlays", FOLDER / "pipelines"
 RELEASE_OVERLAY = "kubeflow-26.03"
 """The overlay that is no profile: the chart's own values for that Kubeflow."""
+YOUR_BUCKET = {
+    "storage": {
+        "registry": "gs://your-bucket/registry",
+        "exposures": "gs://your-bucket/exposures",
+    }
+}
+"""What overlays for Google Cloud say where only you know the name."""
 
 _NOTE = "# Rendered from helm/intent-store by `make manifests`: change the chart, not this file.\n"
-_LEFT_OUT = ("Experiment", "Pipeline", "PipelineVersion")
+_PIPELINES = ("Pipeline", "PipelineVersion")
 _HELM = "helm.sh/"
 _MANAGER = "app.kubernetes.io/managed-by"
 
@@ -50,7 +58,7 @@ def objects(values: Mapping[str, Any] | None = None, *, profile: str = "") -> Ob
     """
     found = {_key(namespace()): ("namespace", namespace())}
     for each in render(values, profile=profile):
-        if each.object["kind"] in _LEFT_OUT or _is_hook(each.object):
+        if each.object["kind"] == "Experiment" or _is_hook(each.object):
             continue
         plain = without_helm(each.object)
         found[_key(plain)] = (each.source, plain)
@@ -91,19 +99,18 @@ def without_helm(value: Any) -> Any:
     return plain
 
 
-def pipelines() -> list[dict[str, Any]]:
+def pipelines() -> Objects:
     """Return the resources that put our pipelines into Kubeflow's UI."""
-    return [
-        without_helm(each.object)
-        for each in render({"pipelines": {"install": True}})
-        if each.object["kind"] in ("Pipeline", "PipelineVersion")
-    ]
+    return _pipelines_of(_own_values(pipelines=True))
 
 
 def variants() -> dict[str, tuple[Mapping[str, Any], str]]:
     """Name every overlay; give its values and its profile."""
-    found: dict[str, tuple[Mapping[str, Any], str]] = {name: ({}, name) for name in profiles()}
-    return found | {RELEASE_OVERLAY: ({"kubeflow": {"release": "26.03"}}, "")}
+    found: dict[str, tuple[Mapping[str, Any], str]] = {
+        name: (YOUR_BUCKET if name.startswith("gke-") else {}, name) for name in profiles()
+    }
+    pinned = {"kubeflow": {"release": "26.03"}, "pipelines": {"install": True}}
+    return found | {RELEASE_OVERLAY: (pinned, "")}
 
 
 def write_base(folder: Path, content: Objects) -> None:
@@ -113,15 +120,17 @@ def write_base(folder: Path, content: Objects) -> None:
     _write_kustomization(folder, {"resources": files})
 
 
-def write_overlay(folder: Path, base: Objects, content: Objects) -> None:
-    """Write what turns the base into something else.
+def write_overlay(folder: Path, content: Objects) -> None:
+    """Write what turns the base, and the pipelines if there shall be any, into something else.
 
     Args:
         folder: of the overlay; what it holds is replaced.
-        base: what k8s/base says.
         content: what the overlay shall say.
     """
     _empty(folder)
+    base, below = _own_values(), [BASE]
+    if _pipelines_of(content):
+        base, below = base | pipelines(), [BASE, PIPELINES]
     new = {key: value for key, value in content.items() if key not in base}
     files = _write_resources(folder, new)
     patches = []
@@ -131,22 +140,16 @@ def write_overlay(folder: Path, base: Objects, content: Objects) -> None:
             patches.append({"target": target, "patch": _text([_deletion(old)])})
         elif changes := list(_changes(old, content[key][1], "")):
             patches.append({"target": target, "patch": _text([changes])})
-    up = os.path.relpath(BASE, folder)
-    _write_kustomization(folder, {"resources": [up, *files], "patches": patches})
+    up = [os.path.relpath(each, folder) for each in below]
+    _write_kustomization(folder, {"resources": [*up, *files], "patches": patches})
 
 
 def write_all() -> None:
     """Write everything that is rendered."""
-    base = objects()
-    write_base(BASE, base)
+    write_base(BASE, _own_values())
+    _write_pipelines(PIPELINES, pipelines())
     for name, (values, profile) in variants().items():
-        write_overlay(OVERLAYS / name, base, objects(values, profile=profile))
-    _empty(PIPELINES)
-    names = []
-    for each in pipelines():
-        names.append(f"{each['metadata']['name']}-{each['kind'].lower()}.yaml")
-        (PIPELINES / names[-1]).write_text(_NOTE + _text([each]))
-    _write_kustomization(PIPELINES, {"resources": names})
+        write_overlay(OVERLAYS / name, objects(values, profile=profile))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,16 +164,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_all()
             return 0
         values = yaml.safe_load(asked.values.read_text()) if asked.values else None
-        write_overlay(asked.to, objects(), objects(values, profile=asked.profile))
+        write_overlay(asked.to, objects(values, profile=asked.profile))
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
+@cache
+def _own_values(*, pipelines: bool = False) -> Objects:
+    return objects({"pipelines": {"install": True}} if pipelines else None)
+
+
 def _key(manifest: Mapping[str, Any]) -> Key:
     about = manifest["metadata"]
     return manifest["apiVersion"], manifest["kind"], about.get("namespace", ""), about["name"]
+
+
+def _pipelines_of(content: Objects) -> Objects:
+    return {key: each for key, each in content.items() if key[1] in _PIPELINES}
 
 
 def _is_hook(manifest: Mapping[str, Any]) -> bool:
@@ -231,6 +243,16 @@ def _write_resources(folder: Path, content: Objects) -> list[str]:
     return [f"{source}.yaml" for source in sorted(by_source)]
 
 
+def _write_pipelines(folder: Path, content: Objects) -> None:
+    """Write one file per object: they are long."""
+    _empty(folder)
+    names = []
+    for (_, kind, _, name), (_, manifest) in content.items():
+        names.append(f"{name}-{kind.lower()}.yaml")
+        (folder / names[-1]).write_text(_NOTE + _text([manifest]))
+    _write_kustomization(folder, {"resources": sorted(names)})
+
+
 def _write_kustomization(folder: Path, content: Mapping[str, Any]) -> None:
     about = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
     filled = {name: value for name, value in content.items() if value}
@@ -241,14 +263,14 @@ def _text(documents: Iterable[Any]) -> str:
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     """Writes texts of several lines as such, and nothing by reference."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _write_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

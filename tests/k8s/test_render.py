@@ -1,7 +1,9 @@
 """`k8s/` says what the chart says: the base its own values, each overlay those of a profile."""
 
+import json
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,16 @@ import yaml
 from helm.chart import program, render
 from k8s import render as rendering
 
+EXPERIMENT = {
+    "service": "ranker",
+    "salt": "ranking-1",
+    "control": "plain",
+    "variants": [{"name": "plain", "inferenceService": "ranker-plain"}],
+}
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+@cache
 def built(folder):
     """Give what `kubectl apply -k` would apply, by version, kind, namespace and name."""
     try:
@@ -64,6 +73,13 @@ def test_files_are_what_rendering_again_gives(monkeypatch, tmp_path):
         assert files(tmp_path / name) == files(rendering.FOLDER / name), "run `make manifests`"
 
 
+def test_kubectl_apply_can_note_every_object_down():
+    """It keeps an object's JSON in an annotation, and annotations have 256 KiB together."""
+    for name in rendering.variants():
+        for key, each in built(rendering.OVERLAYS / name).items():
+            assert len(json.dumps(each, separators=(",", ":"))) < 250 << 10, key
+
+
 def test_nothing_of_helm_and_no_password_is_left():
     for path in sorted(rendering.FOLDER.rglob("*.yaml")):
         assert "helm.sh" not in path.read_text(), path
@@ -75,16 +91,23 @@ def test_nothing_of_helm_and_no_password_is_left():
 
 
 def test_what_the_chart_has_and_the_base_has_not_is_known():
-    """Hooks are helm's, and experiments and pipelines are applied on their own."""
-    hooks = {each.key for each in render() if rendering._is_hook(each.object)}
-    chart = {each.key for each in render()}
+    """Hooks are helm's, and experiments are applied on their own, lest a ramp be undone."""
+    experiment = {"name": "ranking", "spec": EXPERIMENT}
+    chart = render({"experiments": [experiment]})
+    left_out = {
+        each.key
+        for each in chart
+        if rendering._is_hook(each.object) or each.object["kind"] == "Experiment"
+    }
+    assert {kind for kind, _, _ in left_out} == {"Pod", "Experiment"}
     base = {key[1:] for key in built(rendering.BASE)}
-    assert chart - base == hooks
-    assert base - chart == {("Namespace", "", "intent-store")}
+    assert {each.key for each in chart} - base == left_out
+    assert base - {each.key for each in chart} == {("Namespace", "", "intent-store")}
 
 
 def test_an_overlay_of_ones_own_values(tmp_path):
-    own = {"images": {"registry": "registry.example.com/team"}, "router": {"replicas": 5}}
+    own = {"images": {"registry": "registry.example.com/team"}, "router": {"workers": 5}}
+    own |= {"storage": {"registry": "gs://mine/registry", "exposures": "gs://mine/exposures"}}
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(own))
     mine = rendering.OVERLAYS / "test-mine"
     try:
