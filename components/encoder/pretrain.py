@@ -18,6 +18,7 @@ from components.encoder.errors import EncoderError
 from components.encoder.heads import MaskedLanguageModel
 from components.encoder.masking import mask_words
 from components.encoder.model import Bert, Packed
+from components.encoder.parallel import ALONE, Group
 from components.encoder.training import train, write_log
 from components.encoder.weights import cpu_state, save_encoder
 from components.text.documents import Tokens
@@ -38,6 +39,7 @@ def pretrain(
     config: PretrainConfig,
     seed: int,
     checkpoints: Path,
+    group: Group = ALONE,
 ) -> list[dict]:
     """Train an encoder on the documents of the training members and write it to `target`.
 
@@ -49,20 +51,28 @@ def pretrain(
         config: training settings.
         seed: of initial weights, order, masking and dropout.
         checkpoints: directory where an interrupted run left its state.
+        group: processes that train together, each called with the same arguments; the first of
+            them writes.
 
     Returns:
         The training log, also written as `target/log.jsonl`.
 
     Raises:
-        EncoderError: no training member has a document, or tokens of another vocabulary.
+        EncoderError: no training member has a document, tokens of another vocabulary, or a batch
+            that cannot be spread evenly over the processes.
 
     Source: paper, sections 3.3 and 5.1.
     """
     corpus, words = Tokens.open(tokens), Vocabulary.load(vocabulary)
     if corpus.vocabulary != words.hash:
         raise EncoderError(f"{tokens}: tokenised with another vocabulary than {vocabulary}")
+    if config.batch % (config.accumulate * group.size):
+        raise EncoderError(
+            f"pretrain.batch {config.batch} is not a multiple of accumulate {config.accumulate} x "
+            f"{group.size} processes"
+        )
     torch.manual_seed(seed)
-    task = MaskedLanguageTask(corpus, words, encoder, config, seed=seed)
+    task = MaskedLanguageTask(corpus, words, encoder, config, seed=seed, group=group)
     if not len(task.chunks):
         raise EncoderError(f"{tokens}: no training member has a document to learn from")
     facts = [corpus.vocabulary, len(task.chunks), encoder.model_dump(), config.model_dump(), seed]
@@ -73,9 +83,11 @@ def pretrain(
         seed=seed,
         checkpoints=checkpoints,
         identity=hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest(),
+        group=group,
     )
-    written = write_log(log, checkpoints / "log.jsonl")
-    save_encoder(target, cpu_state(task.module), encoder, vocabulary, log=written)
+    if group.rank == 0:
+        written = write_log(log, checkpoints / "log.jsonl")
+        save_encoder(target, cpu_state(task.module), encoder, vocabulary, log=written)
     return log
 
 
@@ -104,6 +116,7 @@ class MaskedLanguageTask:
         encoder: sizes.
         config: training settings.
         seed: of weights, order and masking.
+        group: processes that each take a share of a step's documents.
     """
 
     def __init__(
@@ -114,9 +127,10 @@ class MaskedLanguageTask:
         config: PretrainConfig,
         *,
         seed: int,
+        group: Group = ALONE,
     ):
         self._corpus, self._vocabulary, self._encoder = corpus, vocabulary, encoder
-        self._config, self._seed = config, seed
+        self._config, self._seed, self._group = config, seed, group
         limit = encoder.max_tokens - 1
         self.chunks = cut_chunks(corpus, limit=limit, split=TRAIN, seed=seed)
         self._held_out = cut_chunks(corpus, limit=limit, split=VALIDATION, seed=seed)
@@ -128,9 +142,10 @@ class MaskedLanguageTask:
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def batch(self, step: int, part: int) -> Example:
-        """Return the masked chunks of one forward pass."""
-        size = self._config.batch // self._config.accumulate
-        first = step * self._config.batch + part * size
+        """Return the masked chunks of one forward pass of this process."""
+        size = self._config.batch // (self._config.accumulate * self._group.size)
+        place = part * self._group.size + self._group.rank
+        first = step * self._config.batch + place * size
         visits = np.arange(first, first + size)
         epochs, places = np.divmod(visits, len(self.chunks))
         rows = np.array([self._row(int(e), int(p)) for e, p in zip(epochs, places, strict=True)])
@@ -138,15 +153,19 @@ class MaskedLanguageTask:
 
     def loss(self, batch: Example, device: torch.device, *, step: Sequence[Example]) -> Tensor:
         """Return the masked-word loss, plus that of the next segment when it is learnt."""
+        words = self._group.total(torch.tensor(sum(len(part.masked) for part in step)))
+        return self._loss(batch, device, words=int(words), parts=len(step) * self._group.size)
+
+    def _loss(self, batch: Example, device: torch.device, *, words: int, parts: int) -> Tensor:
         packed = batch.packed.to(device)
         (hidden,) = self.module.bert(packed)
         loss = self.module.masked_loss(hidden, batch.masked.to(device), batch.words.to(device))
-        loss = loss * (len(batch.masked) / max(1, sum(len(part.masked) for part in step)))
+        loss = loss * (len(batch.masked) / max(1, words))
         if self._config.next_sentence:
             starts = packed.offsets[:-1].long()
             random_next = batch.random_next.to(device)
             next_loss = self.module.next_sentence_loss(hidden, starts, random_next)
-            loss = loss + next_loss / len(step)
+            loss = loss + next_loss / parts
         return loss
 
     def work(self, batch: Example) -> tuple[int, float]:
@@ -169,8 +188,9 @@ class MaskedLanguageTask:
         for start in range(0, count, size):
             part = rows[start : start + size]
             example = self._example(self._held_out, part, np.zeros(len(part), np.int64))
-            total += self.loss(example, device, step=[example]).item() * len(example.masked)
-            masked += len(example.masked)
+            words = len(example.masked)
+            total += self._loss(example, device, words=words, parts=1).item() * words
+            masked += words
         return {"validation_loss": total / max(1.0, masked)}
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:

@@ -1,5 +1,6 @@
 """The one training loop: schedule, accumulation, precision, evaluation, log, exact resume."""
 
+import contextlib
 import json
 import logging
 import math
@@ -16,6 +17,7 @@ from components.encoder.config import OptimiserConfig
 from components.encoder.device import autocast, peak_flops, pick_device, product_dtype
 from components.encoder.errors import EncoderError
 from components.encoder.model import Layer
+from components.encoder.parallel import ALONE, Group
 from components.files import whole_file
 from components.progress import progress
 from components.stopping import stop_signal
@@ -58,6 +60,7 @@ def train(
     seed: int,
     checkpoints: Path,
     identity: str,
+    group: Group = ALONE,
 ) -> list[dict]:
     """Train a task to its last step, resuming from a checkpoint of the same identity.
 
@@ -72,6 +75,10 @@ def train(
         seed: of dropout; batches carry their own.
         checkpoints: directory for the checkpoint; emptied on success by the caller's choice.
         identity: of data and settings; a checkpoint of another identity is not continued.
+        group: processes that train together, each with a task that gives it its own share of every
+            step. They stop and save together; the first one writes, all read, so `checkpoints` has
+            to be on a volume that they share. A group of another size may go on from it, then with
+            other draws of dropout.
 
     Returns:
         The log: one entry per logged step, with loss, learning rate, tokens per second, the share
@@ -87,15 +94,21 @@ def train(
     if config.compile == "on" or (config.compile == "auto" and device.type == "cuda"):
         _compile(module)
     optimiser = _optimiser(task, config, device)
+    # Gradients are exchanged once the module is where it is trained.
+    loss_of = group.wrap(module, lambda batch, step: task.loss(batch, device, step=step))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: learning_rate_share(step, task.steps, config.warmup)
     )
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    state = _State(module, optimiser, schedule, scaler)
+    state = _State(module, optimiser, schedule, scaler, group)
     path = checkpoints / "checkpoint.pt"
-    torch.manual_seed(seed)
+    torch.manual_seed(seed + group.rank)
     step, log = state.restore(path, identity) if path.exists() else (0, [])
-    meter = _Meter(peak_flops(device))
+    if len(set(group.gathered(step))) > 1:
+        raise EncoderError(
+            f"{path}: not the same for all processes; it has to be on a shared volume"
+        )
+    meter = _Meter(peak_flops(device), group)
     every = max(1, task.steps // LOG_ENTRIES)
     evaluate_every = max(1, math.ceil(task.steps / config.evaluations))
     saved = time.monotonic()
@@ -104,7 +117,7 @@ def train(
         stop_signal() as stopped,
     ):
         for batches in _prefetch(task, step, config.accumulate):
-            loss = _step(task, batches, device, dtype, optimiser, scaler, config)
+            loss = _step(task, loss_of, batches, device, dtype, optimiser, scaler, config, group)
             schedule.step()
             step += 1
             meter.count(task, batches)
@@ -121,14 +134,17 @@ def train(
                     entry |= _validate(task, device, dtype)
                     meter.restart()
                 log.append(entry)
+                if group.rank == 0:
+                    logger.info(" ".join(f"{name}={value:.6g}" for name, value in entry.items()))
             bar.advance(loss=log[-1]["loss"] if log else loss.item(), **meter.speed())
             overdue = time.monotonic() - saved > config.checkpoint_seconds
-            if stopped.signal or (overdue and not last):
+            number, overdue = map(int, group.highest(stopped.signal, overdue))
+            if number or (overdue and not last):
                 state.save(path, identity, step, log)
                 saved = time.monotonic()
-            if stopped.signal:
+            if number:
                 logger.info("stopped step=%d checkpoint=%s", step, path)
-                raise SystemExit(128 + stopped.signal)
+                raise SystemExit(128 + number)
     module.to("cpu").eval()
     return log
 
@@ -167,14 +183,17 @@ def _optimiser(task: Task, config: OptimiserConfig, device: torch.device) -> tor
     return torch.optim.AdamW(groups, fused=True)
 
 
-def _step(task, batches, device, dtype, optimiser, scaler, config) -> Tensor:
+def _step(task, loss_of, batches, device, dtype, optimiser, scaler, config, group) -> Tensor:
     optimiser.zero_grad(set_to_none=True)
     total = torch.zeros((), device=device)
-    for batch in batches:
-        with autocast(device, dtype):
-            loss = task.loss(batch, device, step=batches)
-        scaler.scale(loss).backward()
+    for number, batch in enumerate(batches, 1):
+        last = number == len(batches)
+        with contextlib.nullcontext() if last else group.without_exchange():
+            with autocast(device, dtype):
+                loss = loss_of(batch, batches)
+            scaler.scale(loss).backward()
         total += loss.detach()
+    total = group.total(total) / group.size
     scaler.unscale_(optimiser)
     nn.utils.clip_grad_norm_(task.module.parameters(), config.gradient_norm)
     scaler.step(optimiser)
@@ -207,7 +226,8 @@ def _prefetch(task: Task, first: int, parts: int) -> Iterator[list]:
 
 
 class _State:
-    def __init__(self, module, optimiser, schedule, scaler):
+    def __init__(self, module, optimiser, schedule, scaler, group):
+        self._group: Group = group
         self._parts = {
             "module": module,
             "optimiser": optimiser,
@@ -216,8 +236,14 @@ class _State:
         }
 
     def save(self, path: Path, identity: str, step: int, log: list[dict]) -> None:
-        content = {name: part.state_dict() for name, part in self._parts.items()}
-        content |= {"identity": identity, "step": step, "log": log, "random": _random_state()}
+        random = self._group.gathered(_random_state())
+        if self._group.rank == 0:
+            self._write(path, {"identity": identity, "step": step, "log": log, "random": random})
+        self._group.gathered(None)  # nobody leaves, and is restarted, before it is written
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        step = content["step"]
+        content |= {name: part.state_dict() for name, part in self._parts.items()}
         try:
             with whole_file(path) as aside:
                 torch.save(content, aside)
@@ -235,7 +261,8 @@ class _State:
                 return 0, []
             for name, part in self._parts.items():
                 part.load_state_dict(content[name])
-            _set_random_state(content["random"])
+            if len(content["random"]) == self._group.size:
+                _set_random_state(content["random"][self._group.rank])
         except Exception as error:
             raise EncoderError(
                 f"{path}: damaged checkpoint ({type(error).__name__}); delete it to start over"
@@ -256,10 +283,10 @@ def _set_random_state(state: dict[str, Any]) -> None:
 
 
 class _Meter:
-    """Tokens per second and MFU since the last restart."""
+    """Tokens per second of the whole group and MFU of its devices since the last restart."""
 
-    def __init__(self, peak: float):
-        self._peak = peak
+    def __init__(self, peak: float, group: Group):
+        self._peak, self._group = peak, group
         self.restart()
 
     def restart(self) -> None:
@@ -277,7 +304,9 @@ class _Meter:
 
     def figures(self) -> dict[str, float]:
         seconds = max(1e-9, time.monotonic() - self._start)
+        own = torch.tensor([self._tokens, self._flops / self._peak], dtype=torch.float64)
+        tokens, utilised = self._group.total(own).tolist()
         return {
-            "tokens_per_second": self._tokens / seconds,
-            "mfu": self._flops / seconds / self._peak,
+            "tokens_per_second": tokens / seconds,
+            "mfu": utilised / seconds / self._group.size,
         }
