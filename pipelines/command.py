@@ -7,7 +7,15 @@ import sys
 from collections.abc import Sequence
 
 from components.errors import IntentError
-from pipelines.commands import asking, experimenting, offering, running, serving, storing
+from pipelines.commands import (
+    asking,
+    experimenting,
+    offering,
+    running,
+    serving,
+    storing,
+    submitting,
+)
 
 INTERRUPTED = 130
 MENDABLE_BY_THE_USER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
@@ -51,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="`intent COMMAND --help` describes a command. Start with: intent run",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (running, asking, offering, experimenting, storing, serving):
+    for group in (running, submitting, asking, offering, experimenting, storing, serving):
         group.add(commands)
     return parser
 

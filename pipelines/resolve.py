@@ -1,4 +1,4 @@
-"""The first step of every pipeline: check the recipe and deal out its sections."""
+"""The first step of training: check every choice before anything is spent, deal out settings."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,23 @@ from components.image import TRAIN_IMAGE
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
-def resolve_recipe(recipe: str, overrides: dict) -> NamedTuple(  # type: ignore[valid-type] # kfp wants it spelled out here
+def resolve_recipe(
+    recipe: str,
+    overrides: dict,
+    accelerator: str,
+    pools: dict,
+    sessions_engine: str,
+    training: str,
+    nodes: int,
+    volume: str,
+    cpu: str,
+    memory: str,
+    accelerated_cpu: str,
+    accelerated_memory: str,
+    store: str,
+    registry: str,
+    experiments: str,
+) -> NamedTuple(  # type: ignore[valid-type] # kfp wants it spelled out here
     "Sections",
     name=str,
     seed=int,
@@ -32,12 +48,45 @@ def resolve_recipe(recipe: str, overrides: dict) -> NamedTuple(  # type: ignore[
     neighbours=dict,
     audience=dict,
     evaluation=dict,
+    settings=dict,
+    node_selector=dict,
+    tolerations=list,
+    resource=str,
+    count=str,
+    image=str,
+    pretrain_node_selector=dict,
+    pretrain_tolerations=list,
+    pretrain_resource=str,
+    pretrain_count=str,
+    pretrain_image=str,
+    training_job=dict,
+    sessions_job=dict,
+    store=str,
+    registry=str,
+    experiments=str,
 ):
-    """Check the recipe and give each later step its section."""
+    """Check the recipe and every choice; give each later step its section, machines and places."""
     from collections import namedtuple
 
+    from pipelines.choices import choices
     from pipelines.recipe import load_recipe
 
     sections = load_recipe(recipe, overrides).sections()
     del sections["description"]
-    return namedtuple("Sections", sections)(**sections)
+    chosen = choices(
+        accelerator=accelerator,
+        pools=pools,
+        sessions_engine=sessions_engine,
+        training=training,
+        nodes=nodes,
+        volume=volume,
+        sizes={
+            "cpu": cpu,
+            "memory": memory,
+            "accelerated_cpu": accelerated_cpu,
+            "accelerated_memory": accelerated_memory,
+        },
+        places={"store": store, "registry": registry, "experiments": experiments},
+    )
+    outputs = {**sections, "settings": sections, **chosen}
+    return namedtuple("Sections", outputs)(**outputs)

@@ -6,13 +6,16 @@ from kfp import dsl
 
 from components.activity.component import cut_sessions, describe_sessions, ingest
 from components.baselines.component import learn_words, pool_everyone, pool_words
+from components.days.component import hand_over_models
 from components.encoder.component import embed, embed_everyone, finetune_encoder, pretrain_encoder
 from components.evaluation.component import draw_report, evaluate_methods
 from components.extreme.component import rank_entities, train_slices
 from components.labels.component import cut_examples
 from components.text.component import learn_vocabulary, tokenise
+from pipelines.accelerators import POOLS
+from pipelines.places import CONFIGURED
 from pipelines.resolve import resolve_recipe
-from pipelines.steps import RETRIES, step
+from pipelines.steps import LAUNCHER, RETRIES, Steps
 from pipelines.uses import offer_variants, put_to_use
 
 PREDICTED_ENTITIES = 20
@@ -25,10 +28,21 @@ PUBLISHED = {name: f"report/report/{name}" for name in ("report.json", "report.h
 def training(
     recipe: str = "quickstart",
     overrides: dict = {"seed": "1"},  # noqa: B006 - kfp reads the default, nothing changes it
-    checkpoints: str = "/checkpoints",
-    store: str = "lmdb:/store",
-    registry: str = "/registry",
-    experiments: str = "/experiments",
+    accelerator: str = "none",
+    pools: dict = POOLS,
+    training: str = "step",
+    nodes: int = 1,
+    sessions_engine: str = "duckdb",
+    cpu: str = "2",
+    memory: str = "8Gi",
+    accelerated_cpu: str = "4",
+    accelerated_memory: str = "16Gi",
+    volume: str = "intent-store-work",
+    checkpoints: str = "/intent/checkpoints",
+    store: str = CONFIGURED,
+    registry: str = CONFIGURED,
+    experiments: str = CONFIGURED,
+    models: str = "/intent/models",
 ):
     """From member actions to activity vectors, their uses and a report.
 
@@ -66,43 +80,86 @@ def training(
     26. offer-encoder, offer-suggestions, offer-rankers, offer-audiences: package what was trained
         as variants that model servers can load.
     27. register: put the variants into the registry, and into their experiments at 0%.
+    28. hand-over: leave the models, vectors and actions to the daily pipeline.
 
     Args:
-        recipe: the name of a recipe, or its YAML text.
+        recipe: the name of a recipe (quickstart, paper, mind, shopping), or its YAML text.
         overrides: dotted keys of the recipe and their values, {"pretrain.epochs": "1"}.
-        checkpoints: folder (local, or a mounted volume) in which the long steps keep the state they
+        accelerator: where the encoder is trained and run, a key of `pools`: none, v100, a100, h100.
+        pools: what each accelerator means here: node_selector, tolerations, resource, count (for
+            each pod) and image; the default is Google Kubernetes Engine's.
+        training: step, to pre-train in its step, or trainjob, to pre-train as a TrainJob.
+        nodes: of the TrainJob, or executors of the SparkApplication; each node has the
+            accelerator's count.
+        sessions_engine: duckdb, to cut sessions in their step, or spark, as a SparkApplication.
+        cpu: processors that a step working on data asks for.
+        memory: its memory, for example 8Gi; also its limit.
+        accelerated_cpu: processors of a step that trains or runs the encoder.
+        accelerated_memory: its memory; also its limit. Shared memory counts towards it.
+        volume: claim of the volume that steps share, mounted at /intent.
+        checkpoints: folder (local, or on the volume) in which the long steps keep the state they
             continue from when they are retried; one run at a time uses it.
-        store: URL of the store that vectors and entities are pushed to.
-        registry: folder or gs://bucket/prefix in which variants are registered.
-        experiments: folder of the experiments' manifests.
+        store: URL of the store that vectors and entities are pushed to; configured, for the one in
+            the ConfigMap intent-store.
+        registry: folder or gs://bucket/prefix in which variants are registered; or configured.
+        experiments: where experiments are: kubernetes, kubernetes:NAMESPACE or a folder; or
+            configured.
+        models: folder on the volume, or gs://bucket/prefix, for what daily runs go on with.
     """
-    sections = step("resolve", resolve_recipe(recipe=recipe, overrides=overrides))
+    steps = Steps(
+        volume=volume,
+        cpu=cpu,
+        memory=memory,
+        accelerated_cpu=accelerated_cpu,
+        accelerated_memory=accelerated_memory,
+    )
+    sections = steps.light(
+        "resolve",
+        resolve_recipe(
+            recipe=recipe,
+            overrides=overrides,
+            accelerator=accelerator,
+            pools=pools,
+            sessions_engine=sessions_engine,
+            training=training,
+            nodes=nodes,
+            volume=volume,
+            cpu=cpu,
+            memory=memory,
+            accelerated_cpu=accelerated_cpu,
+            accelerated_memory=accelerated_memory,
+            store=store,
+            registry=registry,
+            experiments=experiments,
+        ),
+        settings=True,
+        effect=True,
+    )
+    steps.accelerated_on(sections)
     seed, vertical, split = sections["seed"], sections["vertical"], sections["split"]
 
-    ingested = step(
+    ingested = steps.work(
         "ingest",
         ingest(
             source=sections["source"], vertical=vertical, config=sections["activity"], seed=seed
         ),
-        retries=RETRIES,
+        volume=True,
+        effect=True,
     )
-    sessions = step(
-        "sessions",
-        cut_sessions(feed=ingested["feed"], config=sections["activity"]),
-        retries=RETRIES,
+    sessions = steps.work(
+        "sessions", cut_sessions(feed=ingested["feed"], config=sections["activity"])
     )["sessions"]
-    described = step(
+    described = steps.work(
         "session-report",
         describe_sessions(sessions=sessions, vertical=vertical, source=sections["source"]),
     )["described"]
-    vocabulary = step(
+    vocabulary = steps.work(
         "vocabulary",
         learn_vocabulary(
             sessions=sessions, config=sections["text"], vertical=vertical, split=split, seed=seed
         ),
-        retries=RETRIES,
     )["vocabulary"]
-    tokens = step(
+    tokens = steps.work(
         "tokens",
         tokenise(
             sessions=sessions,
@@ -111,9 +168,8 @@ def training(
             split=split,
             seed=seed,
         ),
-        retries=RETRIES,
     )["tokens"]
-    examples = step(
+    examples = steps.work(
         "examples",
         cut_examples(
             sessions=sessions,
@@ -122,10 +178,9 @@ def training(
             split=split,
             seed=seed,
         ),
-        retries=RETRIES,
     )["examples"]
 
-    words = step(
+    words = steps.work(
         "fasttext",
         learn_words(
             sessions=sessions,
@@ -134,9 +189,8 @@ def training(
             split=split,
             seed=seed,
         ),
-        retries=RETRIES,
     )
-    pretrained = step(
+    pretrained = steps.accelerated(
         "pretrain",
         pretrain_encoder(
             tokens=tokens,
@@ -146,9 +200,12 @@ def training(
             seed=seed,
             checkpoints=checkpoints,
         ),
-        retries=RETRIES,
+        where="pretrain_",
+        volume=True,
+        settings=True,
+        token=LAUNCHER,
     )["encoder"]
-    finetuned = step(
+    finetuned = steps.accelerated(
         "finetune",
         finetune_encoder(
             pretrained=pretrained,
@@ -158,7 +215,7 @@ def training(
             seed=seed,
             checkpoints=checkpoints,
         ),
-        retries=RETRIES,
+        volume=True,
     )["encoder"]
 
     vectors = {
@@ -169,28 +226,24 @@ def training(
     }
     ranked: dict[str, Any] = {}
     for name, task in vectors.items():
-        own = step(f"embed-{name}", task, retries=RETRIES)["vectors"]
-        slices = step(
+        add = steps.work if name == "fasttext" else steps.accelerated
+        own = add(f"embed-{name}", task)["vectors"]
+        slices = steps.work(
             f"slice-{name}",
             train_slices(vectors=own, examples=examples, config=sections["slice"], seed=seed),
-            retries=RETRIES,
         )["slices"]
         ranked |= {f"{name}_vectors": own, f"{name}_slices": slices}
 
     everyone = {
-        "finetuned": step(
-            "vectors",
-            embed_everyone(encoder=finetuned, tokens=tokens, config=sections["embed"]),
-            retries=RETRIES,
+        "finetuned": steps.accelerated(
+            "vectors", embed_everyone(encoder=finetuned, tokens=tokens, config=sections["embed"])
         )["vectors"],
-        "fasttext": step(
-            "vectors-fasttext",
-            pool_everyone(words=words["words"], sessions=sessions),
-            retries=RETRIES,
+        "fasttext": steps.work(
+            "vectors-fasttext", pool_everyone(words=words["words"], sessions=sessions)
         )["vectors"],
     }
     entities = {
-        encoder: step(
+        encoder: steps.work(
             name,
             rank_entities(
                 vectors=everyone[encoder],
@@ -200,11 +253,11 @@ def training(
                 vertical=vertical,
                 predicted=PREDICTED_ENTITIES,
             ),
-            retries=RETRIES,
         )["entities"]
         for name, encoder in (("entities", "finetuned"), ("entities-fasttext", "fasttext"))
     }
     uses = put_to_use(
+        steps,
         sections,
         ingested["feed"],
         sessions,
@@ -215,7 +268,7 @@ def training(
         everyone=everyone["finetuned"],
         checkpoints=checkpoints,
     )
-    measured = step(
+    measured = steps.work(
         "evaluate",
         evaluate_methods(
             examples=examples,
@@ -228,9 +281,8 @@ def training(
             seed=seed,
             **ranked,
         ),
-        retries=RETRIES,
     )["measured"]
-    step(
+    steps.work(
         "report",
         draw_report(
             name=sections["name"],
@@ -245,6 +297,7 @@ def training(
         ),
     )
     offer_variants(
+        steps,
         sections,
         uses,
         words=words["words"],
@@ -255,7 +308,25 @@ def training(
         entities=entities,
         sessions=sessions,
         measured=measured,
-        store=store,
-        registry=registry,
-        experiments=experiments,
+    )
+    steps.light(
+        "hand-over",
+        hand_over_models(
+            encoder=finetuned,
+            vocabulary=vocabulary,
+            words=words["words"],
+            slices=ranked["finetuned_slices"],
+            word_slices=ranked["fasttext_slices"],
+            examples=examples,
+            audience=uses["report"]["audience"],
+            features=uses["features"],
+            vectors=everyone["finetuned"],
+            feed=ingested["feed"],
+            settings=sections["settings"],
+            run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            models=models,
+        ),
+        volume=True,
+        effect=True,
+        retries=RETRIES,
     )

@@ -20,7 +20,7 @@ from components.variants.component import (
     register_variants,
 )
 from components.variants.names import DATASETS
-from pipelines.steps import RETRIES, step
+from pipelines.steps import REGISTRAR, Steps
 
 VERSIONS_KEPT, PUBLISHERS = 2, 2
 """Versions of a content that stay for a rollback, and processes that push one."""
@@ -35,6 +35,7 @@ RANKERS = {
 
 
 def put_to_use(
+    steps: Steps,
     sections: Any,
     feed: Any,
     sessions: Any,
@@ -48,14 +49,13 @@ def put_to_use(
 ) -> dict[str, Any]:
     """Add the steps that put vectors and entities to use; return what later steps read of them."""
     seed = sections["seed"]
-    counted = step(
+    counted = steps.work(
         "features",
         build_features(
             feed=feed, sessions=sessions, examples=examples, config=sections["features"]
         ),
-        retries=RETRIES,
     )
-    lists = step(
+    lists = steps.work(
         "ranking-lists",
         build_ranking_lists(
             feed=feed,
@@ -65,15 +65,12 @@ def put_to_use(
             config=sections["lists"],
             seed=seed,
         ),
-        retries=RETRIES,
     )["lists"]
-    trees = step(
-        "rank-trees",
-        train_rank_trees(lists=lists, config=sections["trees"], seed=seed),
-        retries=RETRIES,
+    trees = steps.work(
+        "rank-trees", train_rank_trees(lists=lists, config=sections["trees"], seed=seed)
     )["trees"]
     rankers = {
-        variant.replace("-", "_"): step(
+        variant.replace("-", "_"): steps.work(
             name,
             train_ranker(
                 lists=lists,
@@ -84,11 +81,11 @@ def put_to_use(
                 seed=seed,
                 checkpoints=checkpoints,
             ),
-            retries=RETRIES,
+            volume=True,
         )["ranker"]
         for name, variant in RANKERS.items()
     }
-    ranking = step(
+    ranking = steps.work(
         "measure-ranking",
         measure_rankers(
             lists=lists,
@@ -98,9 +95,8 @@ def put_to_use(
             config=sections["evaluation"],
             seed=seed,
         ),
-        retries=RETRIES,
     )["measured"]
-    hires = step(
+    hires = steps.work(
         "hires",
         train_hires(
             feed=feed,
@@ -110,19 +106,14 @@ def put_to_use(
             config=sections["hires"],
             seed=seed,
         ),
-        retries=RETRIES,
     )["hires"]
-    index = step(
-        "neighbours",
-        index_neighbours(vectors=everyone, config=sections["neighbours"], seed=seed),
-        retries=RETRIES,
+    index = steps.work(
+        "neighbours", index_neighbours(vectors=everyone, config=sections["neighbours"], seed=seed)
     )["index"]
-    neighbours = step(
-        "measure-neighbours",
-        measure_search(index=index, config=sections["neighbours"], seed=seed),
-        retries=RETRIES,
+    neighbours = steps.work(
+        "measure-neighbours", measure_search(index=index, config=sections["neighbours"], seed=seed)
     )["measured"]
-    audience = step(
+    audience = steps.work(
         "audience",
         train_audience(
             feed=feed,
@@ -134,7 +125,6 @@ def put_to_use(
             config=sections["audience"],
             seed=seed,
         ),
-        retries=RETRIES,
     )["audience"]
     return {
         "report": {
@@ -150,6 +140,7 @@ def put_to_use(
 
 
 def offer_variants(
+    steps: Steps,
     sections: Any,
     uses: Mapping[str, Any],
     *,
@@ -161,35 +152,34 @@ def offer_variants(
     entities: Mapping[str, Any],
     sessions: Any,
     measured: Any,
-    store: Any,
-    registry: Any,
-    experiments: Any,
 ) -> None:
     """Add the steps that push what was made to the store, package models, and register them."""
     for dataset in DATASETS:
-        step(
+        steps.work(
             f"publish-{dataset}",
             publish(
                 vectors=everyone[dataset],
                 entities=entities[dataset],
                 sessions=sessions,
                 examples=examples,
-                store=store,
+                store=sections["store"],
                 dataset=dataset,
                 keep=VERSIONS_KEPT,
                 workers=PUBLISHERS,
             ),
-            retries=RETRIES,
+            volume=True,
+            store=True,
+            effect=True,
         )
     about = {
         **{name: sections[name] for name in ("vertical", "activity", "embed", "seed")},
         "recipe": sections["name"],
         "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
     }
-    encoders = step(
+    encoders = steps.light(
         "offer-encoder", offer_encoder(encoder=finetuned, vectors=everyone["finetuned"], **about)
     )["variants"]
-    suggestions = step(
+    suggestions = steps.light(
         "offer-suggestions",
         offer_suggestions(
             encoder=finetuned,
@@ -203,7 +193,7 @@ def offer_variants(
             **about,
         ),
     )["variants"]
-    rankers = step(
+    rankers = steps.light(
         "offer-rankers",
         offer_rankers(
             **uses["rankers"],
@@ -212,7 +202,7 @@ def offer_variants(
             **about,
         ),
     )["variants"]
-    audiences = step(
+    audiences = steps.light(
         "offer-audiences",
         offer_audiences(
             audience=uses["report"]["audience"],
@@ -224,15 +214,18 @@ def offer_variants(
             **about,
         ),
     )["variants"]
-    step(
+    steps.work(
         "register",
         register_variants(
             encoder=encoders,
             suggestions=suggestions,
             rankers=rankers,
             audiences=audiences,
-            registry=registry,
-            experiments=experiments,
+            registry=sections["registry"],
+            experiments=sections["experiments"],
         ),
-        retries=RETRIES,
+        volume=True,
+        settings=True,
+        token=REGISTRAR,
+        effect=True,
     )

@@ -191,7 +191,13 @@ def embed_examples(
 
 
 def embed_members(
-    encoder: Path, tokens: Path, target: Path, *, config: EmbedConfig, previous: Path | None
+    encoder: Path,
+    tokens: Path,
+    target: Path,
+    *,
+    config: EmbedConfig,
+    previous: Path | None,
+    shard: tuple[int, int] = (1, 1),
 ) -> dict[str, int]:
     """Write the activity vector of every member, re-encoding only what changed since `previous`.
 
@@ -201,6 +207,8 @@ def embed_members(
         target: member vectors directory to write.
         config: how.
         previous: what an earlier call wrote; another encoder's is not used.
+        shard: which part of the members, counted from 1, and of how many; those in the order of
+            the tokens' rows are equal shares, and `merge_member_vectors` puts them together.
 
     Returns:
         {"members", "chunks": chunks that vectors were made of, "encoded": those encoded anew}.
@@ -209,20 +217,23 @@ def embed_members(
     corpus = Tokens.open(tokens)
     known = _known_chunks(previous, embedder)
     kept: dict[bytes, np.ndarray] = {}
-    vectors = np.empty((corpus.members, embedder.dimension), np.float32)
+    number, count = shard
+    first, end = ((corpus.members * place) // count for place in (number - 1, number))
+    members = corpus.member_ids.slice(first, end - first)
+    vectors = np.empty((len(members), embedder.dimension), np.float32)
     chunks = encoded = 0
-    with progress("embed members", total=corpus.members) as bar:
-        for start in range(0, corpus.members, DOCUMENTS_AT_ONCE):
-            rows = range(start, min(start + DOCUMENTS_AT_ONCE, corpus.members))
+    with progress("embed members", total=len(members)) as bar:
+        for start in range(first, end, DOCUMENTS_AT_ONCE):
+            rows = range(start, min(start + DOCUMENTS_AT_ONCE, end))
             embedded = embedder.embed_reusing([corpus.document(row) for row in rows], known)
-            vectors[start : rows.stop] = embedded.vectors
+            vectors[start - first : rows.stop - first] = embedded.vectors
             kept |= {key: known[key] for key in embedded.closed}
             chunks += embedded.chunks
             encoded += embedded.encoded
             bar.advance(len(rows))
-    save_member_vectors(target, MemberVectors(corpus.member_ids, vectors, kept, embedder.version))
-    logger.info("vectors members=%d chunks=%d encoded=%d", corpus.members, chunks, encoded)
-    return {"members": corpus.members, "chunks": chunks, "encoded": encoded}
+    save_member_vectors(target, MemberVectors(members, vectors, kept, embedder.version))
+    logger.info("vectors members=%d chunks=%d encoded=%d", len(members), chunks, encoded)
+    return {"members": len(members), "chunks": chunks, "encoded": encoded}
 
 
 def _known_chunks(previous: Path | None, embedder: Embedder) -> dict[bytes, np.ndarray]:

@@ -1,6 +1,7 @@
 """Vectors on disk: one row per example, or one per member with the chunks they were made of."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -93,6 +94,26 @@ def save_member_vectors(target: Path, content: MemberVectors) -> None:
         feather.write_feather(pa.table({"member_id": content.member_ids}), directory / MEMBERS)
         np.save(directory / CHUNK_KEYS, keys)
         np.save(directory / CHUNK_VECTORS, chunks)
+
+
+def merge_member_vectors(parts: Sequence[Path], target: Path) -> MemberVectors:
+    """Put the member vectors of shards, in order, into one directory, all or nothing.
+
+    Raises:
+        EncoderError: a part is damaged, or of another encoder than the first.
+    """
+    opened = [MemberVectors.open(part) for part in parts]
+    encoders = {one.encoder for one in opened}
+    if len(encoders) != 1:
+        raise EncoderError(f"{target}: parts of {len(encoders)} encoders: {sorted(encoders)}")
+    merged = MemberVectors(
+        pa.chunked_array([chunk for one in opened for chunk in one.member_ids.chunks], pa.string()),
+        np.concatenate([one.vectors for one in opened]),
+        {key: vector for one in opened for key, vector in one.closed.items()},
+        encoders.pop(),
+    )
+    save_member_vectors(target, merged)
+    return merged
 
 
 def _write(directory: Path, vectors: np.ndarray, about: dict) -> None:

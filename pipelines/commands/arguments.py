@@ -61,3 +61,11 @@ def finished_run(options: argparse.Namespace) -> runs.Run:
     if not run.finished:
         raise CommandError(f"{run.path.name} is not finished: intent run --resume {run.path.name}")
     return run
+
+
+def setting(text: str) -> tuple[str, str]:
+    """Read KEY=VALUE."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key.strip(), value.strip()

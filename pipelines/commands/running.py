@@ -1,9 +1,8 @@
-"""Training: `intent run`, `report` and `compile`."""
+"""Training on this machine: `intent run` and `report`."""
 
 import argparse
-from pathlib import Path
 
-from pipelines.commands.arguments import CommandError, add_runs, add_which_run, finished_run
+from pipelines.commands.arguments import add_runs, add_which_run, finished_run, setting
 from pipelines.local import runs
 
 
@@ -11,7 +10,6 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands."""
     _add_run(commands)
     _add_report(commands)
-    _add_compile(commands)
 
 
 def _add_run(commands: argparse._SubParsersAction) -> None:
@@ -38,7 +36,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        type=_override,
+        type=setting,
         help="change one setting of the recipe, by its dotted key; may be repeated",
     )
     run.add_argument(
@@ -61,29 +59,6 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
     )
     add_which_run(report)
     report.set_defaults(do=_report)
-
-
-def _add_compile(commands: argparse._SubParsersAction) -> None:
-    compile_ = commands.add_parser(
-        "compile",
-        help="write the pipeline for Kubeflow",
-        description="Compile the training pipeline to the YAML that Kubeflow Pipelines runs.",
-    )
-    compile_.add_argument(
-        "--output",
-        metavar="FILE",
-        type=Path,
-        default=Path("training.yaml"),
-        help="where to write it (default: training.yaml)",
-    )
-    compile_.set_defaults(do=_compile)
-
-
-def _override(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return key.strip(), value.strip()
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -111,15 +86,3 @@ def _show(run: runs.Run) -> None:
     from pipelines.show import show_report
 
     show_report(run, Console())
-
-
-def _compile(options: argparse.Namespace) -> None:
-    from kfp.compiler import Compiler
-
-    from pipelines.training import training
-
-    if options.output.suffix not in (".yaml", ".yml"):
-        raise CommandError(f"{options.output}: the compiled pipeline is YAML, name it so")
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    Compiler().compile(training, str(options.output))
-    print(options.output)

@@ -56,6 +56,7 @@ def launch(
         "store": f"lmdb:{run.path.parent / runs.STORE}",
         "registry": str(run.path.parent / runs.REGISTRY),
         "experiments": str(run.path.parent / runs.EXPERIMENTS),
+        "models": str(run.path.parent / runs.MODELS),
     }
     how_to_continue = f"continue with: intent run --resume {run.path.name}{_option(root)}"
     try:

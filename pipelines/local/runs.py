@@ -15,6 +15,7 @@ from components.files import whole_file
 ROOT = Path("runs")
 LATEST = "latest"
 STORE, REGISTRY, EXPERIMENTS, SERVE = "store", "registry", "experiments", "serve"
+MODELS = "models"
 """What the runs below one root share."""
 
 DESCRIPTION = "run.json"

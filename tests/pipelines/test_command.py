@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 from pipelines.command import main
 from pipelines.local import runs
@@ -35,7 +34,7 @@ def test_help_names_every_command(capsys):
         ("run", ["--recipe", "--set", "--resume", "--runs"]),
         ("report", ["--run", "--runs"]),
         ("suggest", ["--member", "--actions", "--surface", "-k", "--run"]),
-        ("compile", ["--output"]),
+        ("compile", ["--pipeline", "--format", "--image", "--queue", "--output"]),
         ("serve", ["--down", "--port", "--run"]),
         ("fortnight", ["--days", "--visits", "--seed", "--run"]),
         ("variant", ["register", "list"]),
@@ -110,19 +109,6 @@ def test_a_run_without_a_report_has_none_to_print(tmp_path, capsys):
     run = runs.create("quickstart", "quickstart", {}, root=tmp_path)
     assert main(["report", "--run", run.path.name, "--runs", str(tmp_path)]) == 1
     assert f"intent run --resume {run.path.name}" in capsys.readouterr().err
-
-
-def test_compile_writes_a_pipeline(tmp_path, capsys):
-    path = tmp_path / "deep" / "training.yaml"
-    assert main(["compile", "--output", str(path)]) == 0
-    spec = yaml.safe_load(path.read_text())
-    assert spec["pipelineInfo"]["name"] == "intent-training"
-    assert capsys.readouterr().out.strip() == str(path)
-
-
-def test_compile_wants_a_yaml_file(tmp_path, capsys):
-    assert main(["compile", "--output", str(tmp_path / "training.json")]) == 1
-    assert "is YAML" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_told_in_one_line(tmp_path, capsys, monkeypatch):
