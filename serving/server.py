@@ -74,7 +74,7 @@ def _arguments() -> argparse.ArgumentParser:
     add("--watch", type=float, default=2.0, metavar="SECONDS", help="for new versions; 0 never")
     add("--access-log", action="store_true", help="a log line for every request")
     add("--name", default="intent-serving", help="of this server, in traces")
-    add("--model_name", "--model-name", help="as KServe tells a transformer; a package says its own")
+    add("--model_name", "--model-name", help="as KServe tells a transformer; not heeded")
     return parser
 
 
