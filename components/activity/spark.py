@@ -73,9 +73,11 @@ def _require_spark() -> None:
 
 @contextmanager
 def _session(config: ActivityConfig, parts: int, scratch: Path) -> "Iterator[SparkSession]":
-    from pyspark import SparkConf
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
+    # What spark-submit was told is known to the JVM that it started, and only there.
+    SparkContext._ensure_initialized()
     conf = SparkConf()
     # On one machine nothing has to listen on the network.
     for key, value in {

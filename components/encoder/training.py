@@ -138,8 +138,8 @@ def train(
                     logger.info(" ".join(f"{name}={value:.6g}" for name, value in entry.items()))
             bar.advance(loss=log[-1]["loss"] if log else loss.item(), **meter.speed())
             overdue = time.monotonic() - saved > config.checkpoint_seconds
-            number, overdue = map(int, group.highest(stopped.signal, overdue))
-            if number or (overdue and not last):
+            number, due = map(int, group.highest(stopped.signal, overdue))
+            if number or (due and not last):
                 state.save(path, identity, step, log)
                 saved = time.monotonic()
             if number:
