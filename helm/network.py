@@ -52,7 +52,8 @@ class Network:
         self, direction: str, held: End, other: End, target: End, port: int, protocol: str
     ) -> bool:
         """Say whether the policies of an end let a connection with another one be."""
-        rules, bound = [], False
+        rules: list[Mapping[str, Any]] = []
+        bound = False
         for policy in self._policies if held.namespace else ():
             spec = policy["spec"]
             if direction not in _directions(spec) or not self._selects(policy, held):
