@@ -9,7 +9,7 @@ from components.experiments.experiments import Experiments, admit
 from components.experiments.manifest import Experiment
 from components.files import whole_file
 from serving.router.errors import RouterError
-from serving.router.routes import upstreams_of
+from serving.router.routes import answering, upstreams_of
 from serving.router.source import Manifests
 from serving.router.upstreams import Upstreams, load_upstreams, unresolved
 
@@ -69,7 +69,11 @@ def accept(manifests: Manifests, path: Path, before: Accepted) -> Accepted:
     while True:
         experiments = admit(asked, good)
         changed = [e for e in experiments if good.by_name.get(e.name) != e]
-        new = {e.source: why for e in changed if (why := _why_not(e, upstreams))}
+        new = {
+            e.source: why
+            for e in changed
+            if (why := _why_not(e, good.by_name.get(e.name), upstreams))
+        }
         if not new:
             break
         lacking |= new
@@ -110,7 +114,7 @@ def _read_upstreams(path: Path, before: Accepted) -> tuple[Upstreams, str | None
     try:
         found = load_upstreams(path)
         for experiment in before.experiments:
-            for name in sorted(upstreams_of(experiment)):
+            for name in sorted(answering(experiment)):
                 try:
                     found.address(name)
                 except RouterError as error:
@@ -122,10 +126,16 @@ def _read_upstreams(path: Path, before: Accepted) -> tuple[Upstreams, str | None
     return found, None
 
 
-def _why_not(experiment: Experiment, upstreams: Upstreams) -> str | None:
+def _why_not(experiment: Experiment, before: Experiment | None, upstreams: Upstreams) -> str | None:
+    """Tell why an experiment cannot be taken up.
+
+    What nobody is sent to may be away, as a variant is that was registered just now. So may what
+    was asked before: else its percentage could not be taken back once it has gone.
+    """
     if experiment.header in RESERVED:
         return f"spec.unit.header: {experiment.header} is HTTP's or the router's own"
-    return next(iter(_why_away(upstreams_of(experiment), upstreams).values()), None)
+    asked = answering(experiment) - (answering(before) if before else set())
+    return next(iter(_why_away(asked, upstreams).values()), None)
 
 
 def _needed(experiments: Experiments, upstreams: Upstreams) -> set[str]:

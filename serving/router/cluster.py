@@ -42,7 +42,9 @@ _FIRST_LOOK, _LASTING = 10.0, 5.0
 
 
 class Cluster:
-    """The experiments of a namespace."""
+    """The experiments of a namespace; before the first training's end there are none."""
+
+    may_be_empty = True
 
     def __init__(
         self, connect: "Callable[[], ApiClient]", namespace: str, *, name: str, report_every: float

@@ -231,7 +231,7 @@ def _told(
 
 def _accepted(resource: Mapping[str, Any], routed: Experiment | None, view: View) -> dict[str, Any]:
     if routed is not None and dict(routed.document) == manifest_of(resource):
-        return {"type": "Accepted", "status": "True", "reason": "Accepted", "message": ""}
+        return {"type": "Accepted", "status": "True", "reason": "Accepted"}
     why = view.refused.get(source_of(resource)) or view.error or "not taken up yet"
     kept = f"; revision {routed.revision} goes on" if routed else ""
     return {
@@ -250,7 +250,7 @@ def _ready(variants: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "type": "Ready",
         "status": status,
         "reason": {"True": "ServicesReady", "False": "ServiceNotReady"}.get(status, "Unknown"),
-        "message": "; ".join(reasons)[:1024],
+        **({"message": "; ".join(reasons)[:1024]} if reasons else {}),
     }
 
 

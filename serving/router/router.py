@@ -158,7 +158,7 @@ class Router:
         self._source.report_soon()
 
     def _read(self) -> Manifests:
-        """Read the manifests; while their place has been away since the start, those from before."""
+        """Read the manifests; while their place has never answered, those from before."""
         try:
             return self._source.read()
         except Away:
@@ -191,6 +191,7 @@ class Router:
             accepted.upstreams,
             away=accepted.away,
             grpc=self._settings.grpc_listen is not None,
+            may_be_empty=self._source.may_be_empty,
         )
         text = render(routes, self._settings, number=0)
         if text != self._text:

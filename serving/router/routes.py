@@ -128,7 +128,12 @@ class Routes:
 
 
 def make_routes(
-    experiments: Experiments, upstreams: Upstreams, *, away: Collection[str] = (), grpc: bool
+    experiments: Experiments,
+    upstreams: Upstreams,
+    *,
+    away: Collection[str] = (),
+    grpc: bool,
+    may_be_empty: bool = False,
 ) -> Routes:
     """Say who answers what.
 
@@ -137,6 +142,7 @@ def make_routes(
         upstreams: where InferenceServices answer.
         away: InferenceServices that have no address now, and fail without being asked.
         grpc: whether gRPC is listened for, so that gRPC addresses are needed.
+        may_be_empty: whether there may be nothing to route, as before the first training's end.
 
     Raises:
         RouterError: an InferenceService has no address, or there is no service at all.
@@ -145,7 +151,7 @@ def make_routes(
     for name, upstream in upstreams.services.items():
         if name not in experiments.services:
             services.append(_plain(name, upstream))
-    if not services:
+    if not services and not may_be_empty:
         raise RouterError(
             "there is nothing to route: neither an experiment, nor a service in the upstreams file"
         )
@@ -165,9 +171,21 @@ def make_routes(
 
 
 def upstreams_of(experiment: Experiment) -> set[str]:
-    """Name every InferenceService that an experiment needs."""
+    """Name every InferenceService that an experiment has a place for."""
     shadow = {experiment.shadow.service} if experiment.shadow and _copied(experiment) else set()
     return {variant.service for variant in experiment.variants} | shadow
+
+
+def answering(experiment: Experiment) -> set[str]:
+    """Name the InferenceServices that are asked: not those of variants that nobody gets."""
+    nobody = {
+        variant.service
+        for variant in experiment.treatments
+        if experiment.stopped
+        or not (variant.percent or variant.name in experiment.overrides.values())
+    }
+    control = experiment.by_name[experiment.control].service
+    return upstreams_of(experiment) - nobody | {control}
 
 
 def _plain(service: str, upstream: str) -> Service:

@@ -20,7 +20,13 @@ class Away(RouterError):
 
 
 class Source(Protocol):
-    """A place with one manifest per experiment."""
+    """A place with one manifest per experiment.
+
+    Attributes:
+        may_be_empty: whether there may be no experiment yet, and nothing else to route.
+    """
+
+    may_be_empty: bool
 
     @property
     def problem(self) -> str | None:
@@ -80,6 +86,7 @@ def open_source(place: str, *, name: str, report_every: float) -> Source:
 class Directory:
     """Manifests as .yaml files of one directory; hidden files are passed over."""
 
+    may_be_empty = False
     problem: str | None = None
 
     def __init__(self, path: Path):

@@ -21,6 +21,23 @@ def test_it_is_named_after_the_variant_and_loads_its_package(package):
     assert manifest["spec"]["predictor"]["model"]["storageUri"] == "gs://models/x"
 
 
+def test_what_only_the_site_knows_comes_from_the_environment(package, monkeypatch):
+    about = package().about
+    predictor = yaml.safe_load(inference_service(about, "gs://models/x"))["spec"]["predictor"]
+    assert predictor["serviceAccountName"] == "intent-store-serving"
+    assert predictor["model"]["runtime"] == "intent-store"
+    monkeypatch.setenv("INTENT_STORE_RELEASE", "mine")
+    monkeypatch.setenv("INTENT_STORE_WORK_CLAIM", "mine-work")
+    manifest = yaml.safe_load(inference_service(about, "file:///intent/registry/x"))
+    assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == "mine"
+    predictor = manifest["spec"]["predictor"]
+    assert predictor["serviceAccountName"] == "mine-serving"
+    assert predictor["model"]["runtime"] == "mine"
+    assert predictor["model"]["storageUri"] == "pvc://mine-work/registry/x"
+    elsewhere = yaml.safe_load(inference_service(about, "file:///data/x"))
+    assert elsewhere["spec"]["predictor"]["model"]["storageUri"] == "file:///data/x"
+
+
 @pytest.mark.parametrize("release", ["newest", "kubeflow-26.03"])
 def test_its_fields_are_those_of_the_resource_definition(package, tmp_path, release):
     if not CHECK.exists():
