@@ -14,7 +14,7 @@ import pytest
 
 from components.errors import IntentError
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.crds import install_crds
+from tests.cluster.crds import install_crds, is_published
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -114,8 +114,14 @@ class Cluster:
             again: whether one may be gone since the last time.
         """
         if again or release != self._release:
-            install_crds(self.client(), release, replace=self.is_ours)
+            changed = install_crds(self.client(), release, replace=self.is_ours)
             self._release = release
+            if changed and self._control_plane is not None:
+                # A server that starts publishes all of them at once; one that runs does so one by
+                # one, which costs it seconds each.
+                self._control_plane.stop_api_server()
+                self._control_plane.start_api_server()
+                self.wait_for(lambda: is_published(self.client(), changed), seconds=180)
 
     def stop_api_server(self) -> None:
         """Kill the API server; a test that does so starts it again whatever happens."""

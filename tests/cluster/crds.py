@@ -22,7 +22,6 @@ EXPERIMENT = _ROOT / "components/experiments/experiment.crd.yaml"
 SHARED = _ROOT.parent / "shared" / "crds"
 """The real definitions: the newest releases, and those of Kubeflow 26.03 in a folder of theirs."""
 RELEASES = ("newest", "26.03")
-_DIGEST = "intent-store.dev/test-digest"
 _PATIENCE = 180  # seconds until a definition that is not established is given up
 
 
@@ -72,13 +71,16 @@ DEFINITIONS = (
 )
 
 
-def install_crds(api: "ApiClient", release: str, *, replace: bool = True) -> None:
+def install_crds(api: "ApiClient", release: str, *, replace: bool = True) -> list[str]:
     """Install every definition, and wait until all are served.
 
     Args:
         api: an administrator's client.
         release: newest | 26.03; kinds that a release does not pin are of their newest.
         replace: whether a definition that is there already is replaced.
+
+    Returns:
+        Marks of what changed: `is_published` tells whether clients are told of it, too.
     """
     if release not in RELEASES:
         raise ValueError(f"release {release!r}: choose from {', '.join(RELEASES)}")
@@ -88,23 +90,47 @@ def install_crds(api: "ApiClient", release: str, *, replace: bool = True) -> Non
     there = {
         each.metadata.name: each for each in extensions.list_custom_resource_definition().items
     }
+    changed = []
     for manifest in _manifests(release):
         known = there.get(manifest["metadata"]["name"])
-        digest = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
-        manifest["metadata"].setdefault("annotations", {})[_DIGEST] = digest
-        if known is not None and (known.metadata.annotations or {}).get(_DIGEST) == digest:
+        mark = _mark(manifest)
+        if known is not None and mark == _known_mark(known):
             continue
         if known is None:
             extensions.create_custom_resource_definition(manifest)
         elif replace:
             manifest["metadata"]["resourceVersion"] = known.metadata.resource_version
             extensions.replace_custom_resource_definition(known.metadata.name, manifest)
-    _wait_until_served(extensions)
+        else:
+            continue
+        changed.append(mark)
+    _wait_until_established(extensions)
+    return changed
+
+
+def is_published(api: "ApiClient", marks: list[str]) -> bool:
+    """Say whether the schemas that clients check manifests with are those of these marks."""
+    published = api.call_api(
+        "/openapi/v2", "GET", auth_settings=["BearerToken"], _preload_content=False
+    )[0].data
+    return all(mark.encode() in published for mark in marks)
 
 
 def has_real_schemas() -> bool:
     """Say whether the neighbours' own schemas are installed, or ones that take everything."""
     return SHARED.is_dir()
+
+
+def _mark(manifest: dict) -> str:
+    """Describe a definition by its digest, which the server publishes with its schema."""
+    mark = f"test-{hashlib.sha256(json.dumps(manifest).encode()).hexdigest()[:32]}"
+    for version in manifest["spec"]["versions"]:
+        version["schema"]["openAPIV3Schema"]["description"] = mark
+    return mark
+
+
+def _known_mark(definition: Any) -> str | None:
+    return definition.spec.versions[0].schema.open_apiv3_schema.description
 
 
 def _manifests(release: str) -> Iterator[dict]:
@@ -194,7 +220,7 @@ def _fit_schema(schema: Any) -> Any:
     return fitted
 
 
-def _wait_until_served(extensions: Any) -> None:
+def _wait_until_established(extensions: Any) -> None:
     end = time.monotonic() + _PATIENCE
     while waiting := [
         each.metadata.name
