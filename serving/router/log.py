@@ -33,6 +33,9 @@ from components.experiments.exposures import (
 
 logger = logging.getLogger(__name__)
 
+SENT = "sent"
+"""Folder of Parquet that was sent elsewhere; see `ship`."""
+
 _MOST_ERRORS = 16 << 20
 
 
@@ -40,6 +43,8 @@ class ExposureLog:
     """The files below a router's `exposures` directory.
 
     Attributes:
+        home: the directory.
+        busy: held while files are read or moved.
         shipped: exposures shipped since the start.
         bad: lines that could not be read since the start.
     """
@@ -52,13 +57,13 @@ class ExposureLog:
             every: seconds after which a log that holds anything is rotated.
             size: bytes from which it is rotated earlier.
         """
-        self._home = state / "exposures"
+        self.home = state / "exposures"
         self._errors = state / "error.log"
         self._every, self._size = every, size
         self._rotated = time.monotonic()
-        self._busy = threading.RLock()
-        self.current = self._home / "current.jsonl"
-        self.parquet = self._home / "parquet"
+        self.busy = threading.RLock()
+        self.current = self.home / "current.jsonl"
+        self.parquet = self.home / "parquet"
         self.shipped = self.bad = 0
         for folder in (self._closed, self._bad):
             folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +78,7 @@ class ExposureLog:
     @property
     def unshipped(self) -> list[Path]:
         """Every log that is not in Parquet yet, the current one last."""
-        closed = sorted([*self._closed.glob("*.jsonl"), *self._home.glob("closing-*.jsonl")])
+        closed = sorted([*self._closed.glob("*.jsonl"), *self.home.glob("closing-*.jsonl")])
         return [*closed, *([self.current] if self.current.exists() else [])]
 
     def rotate(self, reopen: Callable[[], None], held: Callable[[Path], bool]) -> Path | None:
@@ -86,14 +91,14 @@ class ExposureLog:
         Returns:
             The closed log, to which nobody writes any more.
         """
-        with self._busy:
+        with self.busy:
             self._rotated = time.monotonic()
             if _size(self._errors) > _MOST_ERRORS:
                 self._errors.replace(self._errors.with_suffix(".log.1"))
             if not _size(self.current):
                 return None
             moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-            closing = self._home / f"closing-{moment}.jsonl"
+            closing = self.home / f"closing-{moment}.jsonl"
             self.current.rename(closing)
             reopen()
             end = time.monotonic() + 10
@@ -114,8 +119,8 @@ class ExposureLog:
             How many exposures were shipped.
         """
         count = 0
-        with self._busy:
-            for closing in sorted(self._home.glob("closing-*.jsonl")):
+        with self.busy:
+            for closing in sorted(self.home.glob("closing-*.jsonl")):
                 if not held(closing):
                     self._close(closing)
             for closed in sorted(self._closed.glob("*.jsonl")):
@@ -132,23 +137,28 @@ class ExposureLog:
         """
         wanted = (pc.field("ts") >= since) & pc.field("revision").isin(sorted(revisions))
         first = datetime.fromtimestamp(since / 1e6, UTC).strftime("date=%Y-%m-%d")
-        with self._busy:
+        with self.busy:
             tables = [
                 pq.read_table(file, schema=EXPOSURE_SCHEMA, filters=wanted, partitioning=None)
-                for day in sorted(self.parquet.glob("date=*"))
-                if day.name >= first
-                for file in sorted(day.glob("*.parquet"))
+                for file in self._shipped
+                if file.parent.name >= first
             ]
             unshipped = [read(path.read_bytes()).table.filter(wanted) for path in self.unshipped]
         return pa.concat_tables([EXPOSURE_SCHEMA.empty_table(), *tables, *unshipped])
 
     @property
+    def _shipped(self) -> list[Path]:
+        """Parquet files of every day, those too that were sent elsewhere (see `ship`)."""
+        folders = (self.parquet, self.home / SENT)
+        return sorted(file for folder in folders for file in folder.glob("date=*/*.parquet"))
+
+    @property
     def _closed(self) -> Path:
-        return self._home / "closed"
+        return self.home / "closed"
 
     @property
     def _bad(self) -> Path:
-        return self._home / "bad"
+        return self.home / "bad"
 
     def _close(self, closing: Path) -> Path:
         return closing.rename(self._closed / closing.name.removeprefix("closing-"))

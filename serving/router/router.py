@@ -26,6 +26,7 @@ from serving.router.render import render
 from serving.router.report import View
 from serving.router.routes import make_routes
 from serving.router.settings import Settings
+from serving.router.ship import Shipment
 from serving.router.source import Away, Manifests, Source, open_source
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Router:
             self._source.close()
             self._lock.close()
             raise
+        self._shipment = _shipment(self._settings, self._log)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collector(self))
         self._admin = Admin(self._state, registry, lambda: self.status)
@@ -108,6 +110,8 @@ class Router:
             self._nginx.stop()
             self._log.rotate(self._nginx.reopen_logs, self._nginx.holds)
             self._log.ship(self._nginx.holds)
+            if self._shipment:
+                self._shipment.close()
             self._admin.close()
             self._lock.close()
             logger.info("stopped")
@@ -253,6 +257,8 @@ class Router:
                     self._log.rotate(self._nginx.reopen_logs, self._nginx.holds)
                     self._counts.follow()
                     self._log.ship(self._nginx.holds)
+                    if self._shipment:
+                        self._shipment.soon()
                 if time.monotonic() - guarded >= self._settings.guard_every:
                     guarded = time.monotonic()
                     if self._guard.look():
@@ -289,6 +295,14 @@ class _Collector:
         yield CounterMetricFamily(
             "intent_router_guardrail_trips", "Variants stopped.", len(status["tripped"])
         )
+        if router._shipment:
+            waiting, dropped = len(router._shipment.waiting), router._shipment.dropped
+            yield GaugeMetricFamily(
+                "intent_router_exposure_files_waiting", "Not sent yet.", waiting
+            )
+            yield CounterMetricFamily(
+                "intent_router_exposure_files_dropped", "Given up unsent for want of room.", dropped
+            )
         share = GaugeMetricFamily(
             "intent_router_variant_percent", "Declared.", labels=("experiment", "variant")
         )
@@ -302,6 +316,12 @@ class _Collector:
                 yield from nginx_metrics(stub_status(router._state, current))
             except OSError as error:
                 logger.warning("nginx says nothing of itself reason=%r", str(error))
+
+
+def _shipment(settings: Settings, log: ExposureLog) -> Shipment | None:
+    if settings.exposures_to is None:
+        return None
+    return Shipment(log, settings.exposures_to, name=settings.name, most=settings.most_kept)
 
 
 def _only_one(state: Path) -> TextIO:

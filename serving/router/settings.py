@@ -64,6 +64,14 @@ class Settings(Config):
     def _is_place(cls, value: object) -> object:
         return str(value) if isinstance(value, Path) else value
 
+    @field_validator("exposures_to", mode="before")
+    @classmethod
+    def _is_target(cls, value: object) -> object:
+        text = None if value is None else str(value)
+        if text is not None and ("://" in text and not re.match(r"gs://[a-z0-9]", text)):
+            raise ValueError(f"{text!r} is neither a directory nor gs://bucket/prefix")
+        return text
+
     @field_validator("listen", "grpc_listen")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
