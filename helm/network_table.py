@@ -59,15 +59,13 @@ def workloads(objects: list[dict[str, Any]], values: dict[str, Any]) -> list[End
             found.append(_pod(each["spec"]["template"]))
         elif each["kind"] == "Pod":
             found.append(_pod(each))
+        elif each["kind"] == "TrainingRuntime":
+            (job,) = each["spec"]["template"]["spec"]["replicatedJobs"]
+            found.append(_pod(job["template"]["spec"]["template"]))
     about = {"app.kubernetes.io/name": RELEASE, "app.kubernetes.io/instance": RELEASE}
     about["app.kubernetes.io/part-of"] = RELEASE
     model = about | {"app.kubernetes.io/component": "model", "intent-store.dev/service": "ranker"}
-    named = {pod.name for pod in found}
     found.append(End("models", NAMESPACE, model, {"http": 8080, "grpc": 9000}))
-    for component in ("trainer", "test"):
-        if component not in named:
-            labels = about | {"app.kubernetes.io/component": component}
-            found.append(End(component, NAMESPACE, labels))
     found.append(End("pipeline steps", NAMESPACE, values["pipelines"]["podLabels"]))
     found.append(End("other pods of the namespace", NAMESPACE, {"app": "client"}))
     found.append(End("Prometheus", "monitoring", {"app": "prometheus"}))

@@ -67,6 +67,10 @@ def test_the_store_is_opened_by_those_who_read_or_write_it_only(policies, pods):
     assert callers(policies, pods, "redis", 22) == set()
 
 
+def test_training_processes_find_each_other_and_nobody_finds_them(policies, pods):
+    assert callers(policies, pods, "trainer", 29500) == {"trainer"}
+
+
 def test_nobody_outside_the_namespace_reaches_anything_but_prometheus(policies, pods):
     for target, ports in network_table._PORTS.items():
         for port in ports:
