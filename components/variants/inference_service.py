@@ -29,6 +29,7 @@ WORK = Path("/intent")
 """Where pipelines' steps have that folder."""
 
 _USER = 10001
+_GRACE = 60  # seconds: a server lingers for those who have its address, then finishes its answers
 
 
 def inference_service(about: About, uri: str) -> str:
@@ -61,6 +62,8 @@ def manifest_of(about: About, uri: str) -> dict[str, Any]:
                 "app.kubernetes.io/instance": release,
                 "app.kubernetes.io/component": "model",
                 "app.kubernetes.io/part-of": "intent-store",
+                # Else KServe makes an Ingress for each variant, past the router.
+                "networking.kserve.io/visibility": "cluster-local",
                 f"{GROUP}/service": about.service,
                 f"{GROUP}/variant": about.name,
             },
@@ -75,6 +78,7 @@ def manifest_of(about: About, uri: str) -> dict[str, Any]:
             "predictor": {
                 "serviceAccountName": os.environ.get(ACCOUNT) or f"{release}-serving",
                 "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": _GRACE,
                 "securityContext": {
                     "runAsNonRoot": True,
                     "runAsUser": _USER,

@@ -9,9 +9,10 @@ from components.experiments.experiments import Experiments, admit
 from components.experiments.manifest import Experiment
 from components.files import whole_file
 from serving.router.errors import RouterError
+from serving.router.names import Names
 from serving.router.routes import answering, upstreams_of
 from serving.router.source import Manifests
-from serving.router.upstreams import Upstreams, load_upstreams, unresolved
+from serving.router.upstreams import Upstreams, host_of, load_upstreams
 
 RESERVED = frozenset(
     [
@@ -43,21 +44,24 @@ class Accepted:
         away: InferenceService that is needed but has no address now, to the reason. Its
             treatments are answered by the control.
         error: why the upstreams file was refused, None when it was not.
+        hosts: addresses of the hosts that are asked.
     """
 
     experiments: Experiments = field(default_factory=Experiments)
     upstreams: Upstreams | None = None
     away: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def accept(manifests: Manifests, path: Path, before: Accepted) -> Accepted:
+def accept(manifests: Manifests, path: Path, before: Accepted, names: Names) -> Accepted:
     """Take what can be used, and keep the last good of what cannot.
 
     Args:
         manifests: as their source gives them.
         path: of the upstreams file.
         before: what was accepted last.
+        names: that knows the hosts' addresses.
 
     Raises:
         RouterError: there are no upstreams, not even from before.
@@ -72,7 +76,7 @@ def accept(manifests: Manifests, path: Path, before: Accepted) -> Accepted:
         new = {
             e.source: why
             for e in changed
-            if (why := _why_not(e, good.by_name.get(e.name), upstreams))
+            if (why := _why_not(e, good.by_name.get(e.name), upstreams, names))
         }
         if not new:
             break
@@ -83,8 +87,8 @@ def accept(manifests: Manifests, path: Path, before: Accepted) -> Accepted:
         for r in experiments.rejected
     )
     needed = _needed(experiments, upstreams)
-    away = _why_away(needed, upstreams)
-    return Accepted(Experiments(experiments.by_name, rejected), upstreams, away, error)
+    away = _why_away(needed, upstreams, names)
+    return Accepted(Experiments(experiments.by_name, rejected), upstreams, away, error, names.known)
 
 
 def save(accepted: Accepted, path: Path) -> None:
@@ -93,6 +97,7 @@ def save(accepted: Accepted, path: Path) -> None:
     content = {
         "experiments": {e.source: dict(e.document) for e in accepted.experiments},
         "upstreams": upstreams.model_dump(mode="json") if upstreams else None,
+        "hosts": accepted.hosts,
     }
     with whole_file(path) as aside:
         aside.write_text(json.dumps(content, indent=2) + "\n")
@@ -107,6 +112,7 @@ def load(path: Path) -> Accepted:
     return Accepted(
         Experiments(admit(content["experiments"]).by_name),
         Upstreams.model_validate(upstreams) if upstreams else None,
+        hosts={host: tuple(found) for host, found in content.get("hosts", {}).items()},
     )
 
 
@@ -126,7 +132,9 @@ def _read_upstreams(path: Path, before: Accepted) -> tuple[Upstreams, str | None
     return found, None
 
 
-def _why_not(experiment: Experiment, before: Experiment | None, upstreams: Upstreams) -> str | None:
+def _why_not(
+    experiment: Experiment, before: Experiment | None, upstreams: Upstreams, names: Names
+) -> str | None:
     """Tell why an experiment cannot be taken up.
 
     What nobody is sent to may be away, as a variant is that was registered just now. So may what
@@ -135,23 +143,23 @@ def _why_not(experiment: Experiment, before: Experiment | None, upstreams: Upstr
     if experiment.header in RESERVED:
         return f"spec.unit.header: {experiment.header} is HTTP's or the router's own"
     asked = answering(experiment) - (answering(before) if before else set())
-    return next(iter(_why_away(asked, upstreams).values()), None)
+    return next(iter(_why_away(asked, upstreams, names).values()), None)
 
 
 def _needed(experiments: Experiments, upstreams: Upstreams) -> set[str]:
     return set(upstreams.services.values()).union(*(upstreams_of(e) for e in experiments))
 
 
-def _why_away(names: Iterable[str], upstreams: Upstreams) -> dict[str, str]:
+def _why_away(services: Iterable[str], upstreams: Upstreams, names: Names) -> dict[str, str]:
     found = {}
-    for name in sorted(names):
+    for name in sorted(services):
         try:
             address = upstreams.address(name)
         except RouterError as error:
             found[name] = str(error)
             continue
-        whys = [unresolved(where) for where in (address.http, address.grpc) if where]
-        why = next((why for why in whys if why), None)
+        hosts = [host_of(where) for where in (address.http, address.grpc) if where]
+        why = next((why for host in hosts if (why := names.look_up(host).reason)), None)
         if why:
             found[name] = f"{name}: {why}"
     return found

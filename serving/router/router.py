@@ -21,6 +21,7 @@ from serving.router.counts import Counts, nginx_metrics
 from serving.router.errors import RouterError
 from serving.router.guard import Guard
 from serving.router.log import ExposureLog
+from serving.router.names import Names
 from serving.router.nginx import Generation, Nginx, stub_status
 from serving.router.render import render
 from serving.router.report import View
@@ -106,6 +107,7 @@ class Router:
         finally:
             self._stopping.set()
             self._source.close()
+            self._names.close()
             self._housekeeper.join()
             self._nginx.stop()
             self._log.rotate(self._nginx.reopen_logs, self._nginx.holds)
@@ -142,12 +144,13 @@ class Router:
                 {place: str(text) for place, text in manifests.items()},
                 _content(self._settings.upstreams),
                 len(self._guard.trips),
+                self._names.version,
             )
             due = self._again and time.monotonic() - self._tried >= _RETRY
             if seen == self._seen and not due:
                 return
             self._seen, self._tried = seen, time.monotonic()
-            accepted = accept(manifests, self._settings.upstreams, self._accepted)
+            accepted = accept(manifests, self._settings.upstreams, self._accepted, self._names)
             # What was away or refused may have an address by and by.
             self._again = bool(accepted.away or accepted.experiments.rejected)
             error = accepted.error
@@ -176,6 +179,7 @@ class Router:
         settings = self._settings
         self._accepted = load(self._state / ACCEPTED)
         self._nginx = Nginx(settings)
+        self._names = Names(self._accepted.hosts)
         try:
             log = ExposureLog(self._state, every=settings.rotate_every, size=settings.rotate_bytes)
             self._log, self._counts = log, Counts(log)
@@ -185,6 +189,7 @@ class Router:
             if self._nginx.current is None:
                 raise RouterError(self._status["error"])
         except BaseException:
+            self._names.close()
             self._nginx.stop()
             raise
 
@@ -194,6 +199,7 @@ class Router:
             self._guard.without_ended(accepted.experiments),
             accepted.upstreams,
             away=accepted.away,
+            hosts=accepted.hosts,
             grpc=self._settings.grpc_listen is not None,
             may_be_empty=self._source.may_be_empty,
         )

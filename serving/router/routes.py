@@ -4,7 +4,7 @@ An arm is one way to answer a request: a location of nginx's in which everything
 the experiment is a constant. A request's unit is looked up once, and names its arm.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from components.experiments.allocation import Segment, layer_salt, layer_segments, segments
@@ -12,7 +12,7 @@ from components.experiments.experiments import Experiments
 from components.experiments.exposures import DRAWN, NO_UNIT, OVERRIDE, STOPPED
 from components.experiments.manifest import Experiment, Shadow
 from serving.router.errors import RouterError
-from serving.router.upstreams import Address, Upstreams
+from serving.router.upstreams import Upstreams, servers_of
 
 NONE, REST = "none", "rest"
 DEFAULT_HEADER = "x-member-id"
@@ -112,14 +112,14 @@ class Routes:
     Attributes:
         services: those that can be answered.
         copies: shadows that get copies.
-        http: InferenceService to its REST address.
-        grpc: InferenceService to its gRPC address, when it has one.
+        http: InferenceService to the servers that answer for it over REST.
+        grpc: InferenceService to those over gRPC, when it has an address for it.
     """
 
     services: list[Service]
     copies: list[Copies]
-    http: dict[str, str]
-    grpc: dict[str, str]
+    http: dict[str, list[str]]
+    grpc: dict[str, list[str]]
 
     @property
     def headers(self) -> list[str]:
@@ -132,6 +132,7 @@ def make_routes(
     upstreams: Upstreams,
     *,
     away: Collection[str] = (),
+    hosts: Mapping[str, Collection[str]],
     grpc: bool,
     may_be_empty: bool = False,
 ) -> Routes:
@@ -141,6 +142,7 @@ def make_routes(
         experiments: that hold together.
         upstreams: where InferenceServices answer.
         away: InferenceServices that have no address now, and fail without being asked.
+        hosts: addresses of the hosts that upstreams name.
         grpc: whether gRPC is listened for, so that gRPC addresses are needed.
         may_be_empty: whether there may be nothing to route, as before the first training's end.
 
@@ -159,14 +161,19 @@ def make_routes(
     names = {arm.upstream for service in services for arm in service.arms}
     names |= {service.upstream for service in services}
     names |= {copy.shadow.service for copy in copies}
-    http, with_grpc = {}, {}
+    http: dict[str, list[str]] = {}
+    with_grpc: dict[str, list[str]] = {}
     for name in sorted(names):
-        address = Address(http=AWAY, grpc=AWAY) if name in away else upstreams.address(name)
-        http[name] = address.http
+        if name in away:
+            http[name] = [AWAY]
+            with_grpc |= {name: [AWAY]} if grpc else {}
+            continue
+        address = upstreams.address(name)
+        http[name] = servers_of(address.http, hosts)
         if grpc and address.grpc is None:
             raise RouterError(f"{name}: its upstream has no gRPC address")
         if grpc and address.grpc:
-            with_grpc[name] = address.grpc
+            with_grpc[name] = servers_of(address.grpc, hosts)
     return Routes(sorted(services, key=lambda s: s.name), copies, http, with_grpc)
 
 

@@ -11,7 +11,7 @@ grpc: "127.0.0.1:8082"        # needed only when the router listens for gRPC
 """
 
 import re
-import socket
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import yaml
@@ -98,14 +98,21 @@ def load_upstreams(path: Path) -> Upstreams:
     return found
 
 
-def unresolved(address: str) -> str | None:
-    """Tell why a host has no address now, or None when it has one; nginx asks only at its start."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        socket.getaddrinfo(host, None)
-    except OSError as error:
-        return f"{host} cannot be resolved: {error}"
-    return None
+def host_of(address: str) -> str:
+    """Give the host of an address."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def servers_of(address: str, hosts: Mapping[str, Collection[str]]) -> list[str]:
+    """Write out where an address leads: one address and port per server that it names.
+
+    Args:
+        address: host and port.
+        hosts: addresses by host.
+    """
+    port = address.rpartition(":")[2]
+    found = hosts[host_of(address)]
+    return [f"[{each}]:{port}" if ":" in each else f"{each}:{port}" for each in found]
 
 
 class _Listed(RootModel[dict[str, Address]]):

@@ -21,6 +21,11 @@ def test_it_is_named_after_the_variant_and_loads_its_package(package):
     assert manifest["spec"]["predictor"]["model"]["storageUri"] == "gs://models/x"
 
 
+def test_nobody_reaches_it_but_through_the_router(package):
+    manifest = yaml.safe_load(inference_service(package().about, "gs://models/x"))
+    assert manifest["metadata"]["labels"]["networking.kserve.io/visibility"] == "cluster-local"
+
+
 def test_what_only_the_site_knows_comes_from_the_environment(package, monkeypatch):
     about = package().about
     predictor = yaml.safe_load(inference_service(about, "gs://models/x"))["spec"]["predictor"]
