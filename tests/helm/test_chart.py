@@ -393,6 +393,13 @@ def test_services_of_our_own_stand_in_for_headless_ones():
     assert entry == {"app": "isvc.ranker-split-transformer"}
 
 
+def test_variants_are_reached_through_the_router_alone(much):
+    """KServe makes an ingress for every InferenceService that does not say otherwise."""
+    for each in (o for o in much if o["kind"] == "InferenceService"):
+        assert each["metadata"]["labels"]["networking.kserve.io/visibility"] == "cluster-local"
+        assert each["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Standard"
+
+
 # Pipelines.
 
 
