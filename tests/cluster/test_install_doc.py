@@ -28,7 +28,7 @@ class Block(NamedTuple):
         commands: for a shell.
         output: that is shown below them; None where none is.
         not_run: why they are not run; "" when they are.
-        release: of Kubeflow that they are for.
+        release: of Kubeflow that is there from here on; "" for the one before.
     """
 
     line: int
@@ -52,7 +52,7 @@ def blocks():
             commands=found["commands"],
             output=found["output"],
             not_run=found["told"] if found["what"] == "not run" else "",
-            release=found["told"] if found["what"] == "on" else "newest",
+            release=found["told"] if found["what"] == "on" else "",
         )
         for found in pattern.finditer(text)
     ]
@@ -63,7 +63,7 @@ def test_a_block_is_run_or_says_why_not():
     assert len(found) == PAGE.read_text().count("```sh")
     assert sum(not each.not_run for each in found) > 15
     for each in found:
-        assert each.release in ("newest", "26.03"), each.line
+        assert each.release in ("", "26.03"), each.line
         assert not each.not_run or len(each.not_run) > 20, f"line {each.line}: no reason"
     assert "```bash" not in PAGE.read_text(), "blocks that nobody would run"
 
@@ -82,15 +82,16 @@ def test_both_ways_and_every_stage_are_in_the_page():
 def test_the_commands_of_the_page_do_what_it_says(own_cluster, tmp_path):
     own_cluster.kubectl("delete", "namespace", "intent-store", "--ignore-not-found")
     environment = _checkout(tmp_path, own_cluster)
-    release = ""
+    release = "newest"
+    own_cluster.install_crds(release, again=True)
+    own_cluster.kubectl("delete", "customresourcedefinition", EXPERIMENTS)
     try:
         for each in blocks():
             if each.not_run:
                 continue
-            if each.release != release:
+            if each.release:
                 release = each.release
                 own_cluster.install_crds(release)
-                own_cluster.kubectl("delete", "customresourcedefinition", EXPERIMENTS)
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", each.commands],
                 cwd=tmp_path,
@@ -106,7 +107,7 @@ def test_the_commands_of_the_page_do_what_it_says(own_cluster, tmp_path):
                 assert done.stdout.strip() == each.output.strip(), place
     finally:
         own_cluster.kubectl("delete", "namespace", "intent-store", "--ignore-not-found")
-        own_cluster.install_crds("newest", again=True)
+        own_cluster.install_crds(release, again=True)
 
 
 def _checkout(home, cluster):
