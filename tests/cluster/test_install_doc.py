@@ -79,6 +79,7 @@ def test_both_ways_and_every_stage_are_in_the_page():
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(1800)
 def test_the_commands_of_the_page_do_what_it_says(own_cluster, tmp_path):
     own_cluster.kubectl("delete", "namespace", "intent-store", "--ignore-not-found")
     environment = _checkout(tmp_path, own_cluster)
