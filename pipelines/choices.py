@@ -15,6 +15,9 @@ STEP, TRAINJOB = TRAINING = ("step", "trainjob")
 DUCKDB, SPARK = SESSIONS = ("duckdb", "spark")
 """What cuts sessions: DuckDB in the step, or a SparkApplication that the step creates."""
 
+TASKS = ("register", "analyse", "both")
+"""What the experiment pipeline may be asked for."""
+
 PLACES = {"store": "store-url", "registry": "registry", "experiments": "experiments"}
 """Parameters that name a place, and the settings that they are configured by."""
 
@@ -35,6 +38,17 @@ def one_of(name: str, given: str, known: tuple[str, ...]) -> str:
         near = difflib.get_close_matches(given, known, n=1)
         meant = f" (did you mean {near[0]}?)" if near else ""
         raise ChoiceError(f"{name} {given!r}{meant}: not one of {', '.join(known)}")
+    return given
+
+
+def at_least_one(name: str, given: int) -> int:
+    """Return a parameter's value.
+
+    Raises:
+        ChoiceError: it is below 1.
+    """
+    if given < 1:
+        raise ChoiceError(f"{name} {given}: at least 1")
     return given
 
 
@@ -71,8 +85,7 @@ def choices(
     """
     one_of("sessions_engine", sessions_engine, SESSIONS)
     one_of("training", training, TRAINING)
-    if nodes < 1:
-        raise ChoiceError(f"nodes {nodes}: a TrainJob has at least one")
+    at_least_one("nodes", nodes)
     chosen = as_outputs(choose(accelerator, pools))
     idle = {**chosen, "node_selector": {}, "tolerations": [], "count": "0"}
     launcher = {**idle, "image": image_of("train")}

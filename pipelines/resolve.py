@@ -1,4 +1,4 @@
-"""The first step of training: check every choice before anything is spent, deal out settings."""
+"""The first step of a pipeline: check every choice before anything is spent, deal out settings."""
 
 from typing import NamedTuple
 
@@ -90,3 +90,97 @@ def resolve_recipe(
     )
     outputs = {**sections, "settings": sections, **chosen}
     return namedtuple("Sections", outputs)(**outputs)
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def resolve_day(
+    models: str,
+    accelerator: str,
+    pools: dict,
+    sessions_engine: str,
+    nodes: int,
+    shards: int,
+    refresh_index_every: int,
+    volume: str,
+    cpu: str,
+    memory: str,
+    accelerated_cpu: str,
+    accelerated_memory: str,
+    store: str,
+    registry: str,
+    experiments: str,
+) -> NamedTuple(  # type: ignore[valid-type] # kfp wants it spelled out here
+    "Given",
+    version=str,
+    stamp=str,
+    indexed=str,
+    settings=dict,
+    seed=int,
+    vertical=dict,
+    activity=dict,
+    split=dict,
+    text=dict,
+    embed=dict,
+    neighbours=dict,
+    node_selector=dict,
+    tolerations=list,
+    resource=str,
+    count=str,
+    image=str,
+    sessions_job=dict,
+    store=str,
+    registry=str,
+    experiments=str,
+):
+    """Find the models to go on with, and check every choice."""
+    from collections import namedtuple
+
+    from components.days.handover import Handover
+    from pipelines.choices import STEP, at_least_one, choices
+
+    at_least_one("shards", shards)
+    at_least_one("refresh_index_every", refresh_index_every)
+    handed = Handover.open(models)
+    settings = handed.settings()
+    chosen = choices(
+        accelerator=accelerator,
+        pools=pools,
+        sessions_engine=sessions_engine,
+        training=STEP,
+        nodes=nodes,
+        volume=volume,
+        sizes={
+            "cpu": cpu,
+            "memory": memory,
+            "accelerated_cpu": accelerated_cpu,
+            "accelerated_memory": accelerated_memory,
+        },
+        places={"store": store, "registry": registry, "experiments": experiments},
+    )
+    used = ("seed", "vertical", "activity", "split", "text", "embed", "neighbours")
+    where = ("node_selector", "tolerations", "resource", "count", "image", "sessions_job")
+    outputs = {
+        "version": handed.version,
+        "stamp": handed.stamp,
+        "indexed": handed.day.indexed,
+        "settings": settings,
+        **{name: settings[name] for name in used},
+        **{name: chosen[name] for name in (*where, "store", "registry", "experiments")},
+    }
+    return namedtuple("Given", outputs)(**outputs)
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def resolve_experiment(task: str, registry: str, experiments: str, exposures: str) -> NamedTuple(  # type: ignore[valid-type] # kfp wants it spelled out here
+    "Given", task=str, registry=str, experiments=str, exposures=str
+):
+    """Check what is to be done, and where."""
+    from collections import namedtuple
+
+    from pipelines.choices import TASKS, one_of
+    from pipelines.places import place
+
+    places = {"registry": registry, "experiments": experiments, "exposures": exposures}
+    found = {name: place(name, given, name) for name, given in places.items()}
+    outputs = {"task": one_of("task", task, TASKS), **found}
+    return namedtuple("Given", outputs)(**outputs)

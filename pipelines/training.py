@@ -147,7 +147,13 @@ def training(
         effect=True,
     )
     sessions = steps.work(
-        "sessions", cut_sessions(feed=ingested["feed"], config=sections["activity"])
+        "sessions",
+        cut_sessions(
+            feed=ingested["feed"], config=sections["activity"], job=sections["sessions_job"]
+        ),
+        volume=True,
+        settings=True,
+        token=LAUNCHER,
     )["sessions"]
     described = steps.work(
         "session-report",
@@ -199,6 +205,7 @@ def training(
             sizes=sections["encoder"],
             seed=seed,
             checkpoints=checkpoints,
+            job=sections["training_job"],
         ),
         where="pretrain_",
         volume=True,

@@ -37,18 +37,25 @@ def ingest(
 def cut_sessions(
     feed: dsl.Input[dsl.Dataset],
     config: dict,
+    job: dict,
     sessions: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Merge channels and cut each member's actions into sessions."""
+    """Merge channels and cut each member's actions into sessions, here or by a SparkApplication."""
     from pathlib import Path
 
     from components.activity.config import ActivityConfig
-    from components.activity.sessions import write_sessions
 
-    counts = write_sessions(
-        Path(feed.path, "actions"), Path(sessions.path), ActivityConfig(**config)
-    )
+    given = (Path(feed.path, "actions"), Path(sessions.path), ActivityConfig(**config))
+    if job:
+        from components.activity.on_cluster import cut_sessions_on_spark
+        from components.cluster.config import JobConfig
+
+        counts = cut_sessions_on_spark(*given, job=JobConfig(**job))
+    else:
+        from components.activity.sessions import write_sessions
+
+        counts = write_sessions(*given)
     for name, count in counts.items():
         metrics.log_metric(name, count)
 

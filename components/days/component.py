@@ -230,9 +230,34 @@ def offer_fresh_audiences(
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def register_fresh(
+    packages: dsl.Input[dsl.Model],
+    registry: str,
+    experiments: str,
+    registered: dsl.Output[dsl.Artifact],
+):
+    """Register packages as new versions of their variants; nobody is ramped by it."""
+    import json
+    from pathlib import Path
+
+    from components.cluster.client import REGISTRAR
+    from components.variants.offer import offer
+    from components.variants.packaging import packages_below
+
+    told: dict = {"variants": [], "experiments": []}
+    found = packages_below(Path(packages.path))
+    if found:
+        offered = offer(found, registry, experiments, credentials=REGISTRAR)
+        told["variants"] = [record._asdict() for record in offered.records]
+        told["experiments"] = list(offered.told)
+    Path(registered.path).write_text(json.dumps(told, indent=1) + "\n")
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def hand_over_day(
     vectors: dsl.Input[dsl.Dataset],
     actions: dsl.Input[dsl.Dataset],
+    registered: dsl.Input[dsl.Artifact],
     models: str,
     version: str,
     stamp: str,
@@ -241,7 +266,7 @@ def hand_over_day(
     due: str,
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Hand over the day's vectors and actions to the next day."""
+    """Hand over the day's vectors and actions to the next, once what it changed is registered."""
     from pathlib import Path
 
     from components.days.handover import Handover, keep_day

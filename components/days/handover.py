@@ -110,6 +110,16 @@ class Handover(NamedTuple):
             "start it again"
         )
 
+    def place(self, name: str) -> Path:
+        """Return where the last day's vectors or actions lie, when that is a folder.
+
+        Raises:
+            DaysError: it is a bucket.
+        """
+        if self.models.startswith(BUCKET_SCHEME):
+            raise DaysError(f"{self.models}: not a folder")
+        return Path(self.models.removeprefix(FILE_SCHEME), self.version, self.day.path, name)
+
     def settings(self) -> dict[str, Any]:
         """Return the sections of the training run's recipe."""
         found = open_place(self.models).read(f"{self.version}/{SETTINGS}")
@@ -129,9 +139,9 @@ class Handover(NamedTuple):
             DaysError: something is missing; names it.
         """
         for name in PARTS:
-            _fetch(self.models, f"{self.version}/{name}", parts[name])
-        _fetch(self.models, f"{self.version}/{self.day.path}/vectors", vectors)
-        _fetch(self.models, f"{self.version}/{self.day.path}/actions", actions)
+            fetch(self.models, f"{self.version}/{name}", parts[name])
+        fetch(self.models, f"{self.version}/{self.day.path}/vectors", vectors)
+        fetch(self.models, f"{self.version}/{self.day.path}/actions", actions)
 
 
 def keep_models(
@@ -231,7 +241,17 @@ def _version(parts: Mapping[str, Path], settings: Mapping[str, Any]) -> str:
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
-def _fetch(models: str, name: str, target: Path) -> None:
+def fetch(models: str, name: str, target: Path) -> None:
+    """Copy a directory of a place to another on this machine, whole.
+
+    Args:
+        models: a folder, or gs://bucket/prefix.
+        name: of the directory below it; "" for all of it.
+        target: directory to write.
+
+    Raises:
+        DaysError: there is no such directory.
+    """
     with whole_directory(target) as directory:
         if not models.startswith(BUCKET_SCHEME):
             source = Path(models.removeprefix(FILE_SCHEME)) / name
@@ -239,7 +259,10 @@ def _fetch(models: str, name: str, target: Path) -> None:
                 raise DaysError(f"{source}: missing from what was handed over")
             link_tree(source, directory)
             return
-        for blob, path in _blobs(models, name):
+        found = _blobs(models, name)
+        if not found:
+            raise DaysError(f"{models}/{name}: nothing lies there")
+        for blob, path in found:
             file = directory / path
             file.parent.mkdir(parents=True, exist_ok=True)
             blob.download_to_filename(file, checksum="crc32c")
@@ -258,6 +281,6 @@ def _blobs(models: str, name: str) -> list[tuple[Any, str]]:
     from google.cloud import storage
 
     bucket, _, prefix = models.removeprefix(BUCKET_SCHEME).partition("/")
-    below = f"{prefix.rstrip('/')}/{name}/".lstrip("/")
+    below = "".join(f"{part.strip('/')}/" for part in (prefix, name) if part.strip("/"))
     listed = storage.Client().list_blobs(bucket, prefix=below)
     return [(blob, blob.name.removeprefix(below)) for blob in listed]

@@ -13,29 +13,35 @@ def pretrain_encoder(
     sizes: dict,
     seed: int,
     checkpoints: str,
+    job: dict,
     encoder: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train an encoder on masked words; resumes from its checkpoint."""
+    """Train an encoder on masked words, here or by a TrainJob; resumes from its checkpoint."""
     import shutil
     from pathlib import Path
 
     from components.encoder.config import EncoderConfig, PretrainConfig
-    from components.encoder.pretrain import pretrain
 
-    own_checkpoints = Path(checkpoints, "pretrain")
-    log = pretrain(
-        Path(tokens.path),
-        Path(vocabulary.path),
-        Path(encoder.path),
-        encoder=EncoderConfig(**sizes),
-        config=PretrainConfig(**config),
-        seed=seed,
-        checkpoints=own_checkpoints,
-    )
+    places = (Path(tokens.path), Path(vocabulary.path), Path(encoder.path))
+    settings = {
+        "encoder": EncoderConfig(**sizes),
+        "config": PretrainConfig(**config),
+        "seed": seed,
+    }
+    if job:
+        from components.cluster.config import JobConfig
+        from components.encoder.on_cluster import pretrain_on_cluster
+
+        log = pretrain_on_cluster(*places, **settings, job=JobConfig(**job))
+    else:
+        from components.encoder.pretrain import pretrain
+
+        own_checkpoints = Path(checkpoints, "pretrain")
+        log = pretrain(*places, **settings, checkpoints=own_checkpoints)
+        shutil.rmtree(own_checkpoints)
     for name, value in log[-1].items():
         metrics.log_metric(name, value)
-    shutil.rmtree(own_checkpoints)
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)

@@ -2,7 +2,8 @@
 
 A document's chunks are its closed chunks, 511 subwords each from the document's start, and the
 newest one, which ends at the last subword and is what fine-tuning saw. Closed chunks never change,
-so their vectors are kept under the hash of their subwords: a day costs what was active that day.
+so their vectors are kept under the hash of their subwords, and a member's own under that of all he
+was made of: a day costs what was active that day.
 """
 
 import hashlib
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.encoder.batching import contexts
 from components.encoder.config import EmbedConfig
@@ -26,6 +29,7 @@ from components.text.documents import Tokens
 from components.text.vocabulary import Vocabulary
 
 DOCUMENTS_AT_ONCE = 2048
+DIGEST_BYTES = 16
 
 logger = logging.getLogger(__name__)
 
@@ -201,6 +205,9 @@ def embed_members(
 ) -> dict[str, int]:
     """Write the activity vector of every member, re-encoding only what changed since `previous`.
 
+    A member whose recent chunks are as they were keeps his vector; another's newest chunk is
+    encoded anew, and those closed since.
+
     Args:
         encoder: directory written by `finetune`.
         tokens: directory written by `write_tokens`.
@@ -215,29 +222,58 @@ def embed_members(
     """
     embedder = Embedder.load(encoder, config)
     corpus = Tokens.open(tokens)
-    known = _known_chunks(previous, embedder)
+    before = _Before.open(previous, embedder)
     kept: dict[bytes, np.ndarray] = {}
     number, count = shard
     first, end = ((corpus.members * place) // count for place in (number - 1, number))
     members = corpus.member_ids.slice(first, end - first)
     vectors = np.empty((len(members), embedder.dimension), np.float32)
+    digests = np.empty((len(members), DIGEST_BYTES), np.uint8)
     chunks = encoded = 0
     with progress("embed members", total=len(members)) as bar:
-        for start in range(first, end, DOCUMENTS_AT_ONCE):
-            rows = range(start, min(start + DOCUMENTS_AT_ONCE, end))
-            embedded = embedder.embed_reusing([corpus.document(row) for row in rows], known)
-            vectors[start - first : rows.stop - first] = embedded.vectors
-            kept |= {key: known[key] for key in embedded.closed}
-            chunks += embedded.chunks
+        for start in range(0, len(members), DOCUMENTS_AT_ONCE):
+            rows = slice(start, min(start + DOCUMENTS_AT_ONCE, len(members)))
+            documents = [corpus.document(first + row) for row in range(rows.start, rows.stop)]
+            recent = [embedder.recent(document) for document in documents]
+            keys = b"".join(chunk_key(np.append(part, config.chunks)) for part in recent)
+            digests[rows] = np.frombuffer(keys, np.uint8).reshape(-1, DIGEST_BYTES)
+            same = before.rows(members[rows], digests[rows])
+            moved = np.flatnonzero(same < 0)
+            embedded = embedder.embed_reusing([documents[row] for row in moved], before.closed)
+            vectors[start + moved] = embedded.vectors
+            unmoved = np.flatnonzero(same >= 0)
+            vectors[start + unmoved] = before.vectors[same[unmoved]]
+            closed = [key for row in unmoved for key in embedder.closed_keys(documents[row])]
+            kept |= {key: before.closed[key] for key in (*embedded.closed, *closed)}
+            chunks += embedded.chunks + len(closed) + sum(len(recent[row]) > 0 for row in unmoved)
             encoded += embedded.encoded
-            bar.advance(len(rows))
-    save_member_vectors(target, MemberVectors(members, vectors, kept, embedder.version))
+            bar.advance(len(documents))
+    save_member_vectors(
+        target, MemberVectors(members, vectors, kept, embedder.version, documents=digests)
+    )
     logger.info("vectors members=%d chunks=%d encoded=%d", len(members), chunks, encoded)
     return {"members": len(members), "chunks": chunks, "encoded": encoded}
 
 
-def _known_chunks(previous: Path | None, embedder: Embedder) -> dict[bytes, np.ndarray]:
-    if previous is None:
-        return {}
-    before = MemberVectors.open(previous)
-    return before.closed if before.encoder == embedder.version else {}
+class _Before:
+    """What an earlier call wrote, as far as it can be used again."""
+
+    def __init__(self, found: MemberVectors | None, dimension: int):
+        self.closed = found.closed if found else {}
+        self.vectors = found.vectors if found else np.empty((0, dimension), np.float32)
+        self._found = found
+
+    @classmethod
+    def open(cls, previous: Path | None, embedder: Embedder) -> Self:
+        found = None if previous is None else MemberVectors.open(previous)
+        usable = found is not None and found.encoder == embedder.version
+        return cls(found if usable else None, embedder.dimension)
+
+    def rows(self, members: pa.ChunkedArray, digests: np.ndarray) -> np.ndarray:
+        """Return the rows of members whose vectors were made of the same; -1 for others."""
+        if self._found is None or self._found.documents is None:
+            return np.full(len(members), -1)
+        place = pc.index_in(members, value_set=self._found.member_ids).fill_null(-1)
+        row = np.asarray(place, np.int64)
+        same = (self._found.documents[np.maximum(row, 0)] == digests).all(axis=1)
+        return np.where((row >= 0) & same, row, -1)

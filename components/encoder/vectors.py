@@ -14,6 +14,7 @@ from components.files import whole_directory
 
 VECTORS, NEWEST, ABOUT = "vectors.npy", "newest.npy", "vectors.json"
 MEMBERS, CHUNK_KEYS, CHUNK_VECTORS = "members.arrow", "chunk_keys.npy", "chunk_vectors.npy"
+DOCUMENTS = "documents.npy"
 
 
 def save_vectors(
@@ -58,12 +59,14 @@ class MemberVectors(NamedTuple):
         vectors: float32[n, d].
         closed: float32[d] of the closed chunks the vectors were made of, by `chunk_key`.
         encoder: version of the encoder.
+        documents: uint8[n, 16], digest of what each vector was made of; None where nobody knows.
     """
 
     member_ids: pa.Array | pa.ChunkedArray
     vectors: np.ndarray
     closed: dict[bytes, np.ndarray]
     encoder: str
+    documents: np.ndarray | None = None
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -79,7 +82,9 @@ class MemberVectors(NamedTuple):
             keys = np.load(directory / CHUNK_KEYS)
             chunks = np.load(directory / CHUNK_VECTORS, mmap_mode="r")
             closed = dict(zip((key.tobytes() for key in keys), chunks, strict=True))
-            return cls(members, vectors, closed, about["encoder"])
+            there = (directory / DOCUMENTS).exists()
+            documents = np.load(directory / DOCUMENTS, mmap_mode="r") if there else None
+            return cls(members, vectors, closed, about["encoder"], documents)
         except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
             raise EncoderError(f"{directory}: not readable as member vectors: {error!r}") from error
 
@@ -94,6 +99,8 @@ def save_member_vectors(target: Path, content: MemberVectors) -> None:
         feather.write_feather(pa.table({"member_id": content.member_ids}), directory / MEMBERS)
         np.save(directory / CHUNK_KEYS, keys)
         np.save(directory / CHUNK_VECTORS, chunks)
+        if content.documents is not None:
+            np.save(directory / DOCUMENTS, content.documents)
 
 
 def merge_member_vectors(parts: Sequence[Path], target: Path) -> MemberVectors:
@@ -111,6 +118,9 @@ def merge_member_vectors(parts: Sequence[Path], target: Path) -> MemberVectors:
         np.concatenate([one.vectors for one in opened]),
         {key: vector for one in opened for key, vector in one.closed.items()},
         encoders.pop(),
+        np.concatenate([one.documents for one in opened if one.documents is not None])
+        if all(one.documents is not None for one in opened)
+        else None,
     )
     save_member_vectors(target, merged)
     return merged

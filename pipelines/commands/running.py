@@ -1,14 +1,23 @@
-"""Training on this machine: `intent run` and `report`."""
+"""Training on this machine: `intent run`, `daily` and `report`."""
 
 import argparse
+from pathlib import Path
 
-from pipelines.commands.arguments import add_runs, add_which_run, finished_run, setting
+from pipelines.commands.arguments import (
+    CommandError,
+    add_runs,
+    add_which_run,
+    finished_run,
+    positive,
+    setting,
+)
 from pipelines.local import runs
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands."""
     _add_run(commands)
+    _add_daily(commands)
     _add_report(commands)
 
 
@@ -51,6 +60,37 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     run.set_defaults(do=_run)
 
 
+def _add_daily(commands: argparse._SubParsersAction) -> None:
+    day = commands.add_parser(
+        "daily",
+        help="bring vectors, entities and store up to date with a day's actions",
+        description="Run the daily pipeline on this machine with the models of the last training "
+        "run: only what is new of members' trails is encoded. Without --actions the generated "
+        "marketplace goes on by a day: some of its members come back.",
+    )
+    day.add_argument(
+        "--actions",
+        metavar="PATH",
+        help="the new actions: a file, a folder or a pattern; rows that are known count once",
+    )
+    day.add_argument(
+        "--shards",
+        metavar="N",
+        type=positive,
+        default=2,
+        help="shards that members are embedded in (default: 2)",
+    )
+    day.add_argument(
+        "--refresh-index-every",
+        metavar="DAYS",
+        type=positive,
+        default=3,
+        help="days from one index of members to the next (default: 3)",
+    )
+    add_which_run(day)
+    day.set_defaults(do=_daily)
+
+
 def _add_report(commands: argparse._SubParsersAction) -> None:
     report = commands.add_parser(
         "report",
@@ -74,6 +114,32 @@ def _run(options: argparse.Namespace) -> None:
         console=Console(),
     )
     _show(run)
+
+
+def _daily(options: argparse.Namespace) -> None:
+    from tempfile import TemporaryDirectory
+
+    from rich.console import Console
+
+    from pipelines.local.day import launch_day, next_day
+    from pipelines.recipe import load_recipe
+
+    run = finished_run(options)
+    recipe = load_recipe(str(run.settings))
+    if options.actions is None and recipe.source.kind != "jobs":
+        raise CommandError("say --actions: only the generated marketplace goes on by itself")
+    with TemporaryDirectory() as aside:
+        if options.actions is None:
+            source = next_day(run, Path(aside, "day.parquet"), seed=recipe.seed)
+        else:
+            source = {"kind": "files", "path": options.actions}
+        launch_day(
+            run,
+            source=source,
+            shards=options.shards,
+            refresh_index_every=options.refresh_index_every,
+            console=Console(),
+        )
 
 
 def _report(options: argparse.Namespace) -> None:

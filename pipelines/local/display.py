@@ -17,6 +17,9 @@ DESCRIPTION_WIDTH = 36
 class Display(AbstractContextManager, Protocol):
     """Shows how far a run has come."""
 
+    def more(self, steps: int) -> None:
+        """Expect so many more steps than was said."""
+
     def started(self, title: str) -> None:
         """Say that a step begins."""
 
@@ -43,6 +46,10 @@ class Lines:
 
     def __exit__(self, *about: object) -> None:
         pass
+
+    def more(self, steps: int) -> None:
+        """Count to a higher number."""
+        self._steps += steps
 
     def started(self, title: str) -> None:
         """Stay silent: a step's line comes with its end."""
@@ -87,6 +94,12 @@ class Bars:
 
     def __exit__(self, *about: object) -> None:
         self._progress.stop()
+
+    def more(self, steps: int) -> None:
+        """Make the bar over all steps longer."""
+        self._lines.more(steps)
+        self._steps += steps
+        self._progress.update(self._all, total=self._steps)
 
     def started(self, title: str) -> None:
         """Show a pulsing bar until the step tells how much it has to do."""

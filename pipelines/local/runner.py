@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -26,7 +27,8 @@ from kfp.local import (
     status,
     subprocess_task_handler,
 )
-from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+from kfp.local.orchestrator import enhanced_dag_orchestrator
+from kfp.pipeline_spec.pipeline_spec_pb2 import DagSpec, PipelineSpec
 from rich.console import Console
 
 from components.errors import IntentError
@@ -87,7 +89,7 @@ def run_pipeline(
     # A console follows sys.stdout, which goes to the log below, unless it is told to stay.
     console.file = console.file
     pipeline = _with_steps_named_after_tasks(pipeline)
-    steps = len(pipeline.root.dag.tasks)
+    steps = sum(len(dag.tasks) - len(_loops(pipeline, dag)) for dag in _dags(pipeline))
     with (
         sole_worker(run) as lock,
         run.log.open("a", buffering=1) as log,
@@ -114,6 +116,14 @@ class _Work:
         self.summary, self.current = Summary(), ""
         self._run, self._ledger, self._display = run, ledger, display
         self._log, self._lock = log, lock
+
+    @property
+    def path(self) -> Path:
+        return self._run.path
+
+    def turns(self, count: int) -> None:
+        """Take note of how often a loop's step is done; one turn was counted already."""
+        self._display.more(count - 1)
 
     def do(self, step: Step) -> None:
         self.current = step.name
@@ -171,7 +181,7 @@ class _StepHandler(subprocess_task_handler.SubprocessTaskHandler):
         self._work = work
 
     def run(self) -> status.Status:
-        self._work.do(Step.from_command(self.full_command))
+        self._work.do(Step.from_command(self.full_command, self._work.path))
         return status.Status.SUCCESS
 
     def validate_image(self, image: str) -> None:
@@ -182,11 +192,27 @@ class _StepHandler(subprocess_task_handler.SubprocessTaskHandler):
 def _kfp_hooks(run: Run, work: _Work) -> Iterator[None]:
     """Point `kfp.local` at the run's directory and at our handler of steps, for a while.
 
-    kfp 2.17 offers no setting for either, so two attributes that it looks up at each call are
-    replaced: the handler class, and the function that would name the directory after the time.
+    kfp 2.17 offers no setting for any of this, so attributes that it looks up at each call are
+    replaced: the handler class, the function that would name the directory after the time, and the
+    one that would run a loop's turns in threads, where neither an error nor Ctrl-C gets out.
     """
     handler = functools.partial(_StepHandler, work=work)
+
+    def one_after_the_other(self: Any, tasks: list, **context: Any) -> tuple[dict, status.Status]:
+        context.pop("parallelism_limit", None)
+        work.turns(len(tasks))
+        outputs = {}
+        for name, task in tasks:
+            outputs[name], ending = enhanced_dag_orchestrator.execute_task(
+                task_name=name, task_spec=task, **context
+            )
+            if ending is not status.Status.SUCCESS:
+                return {}, ending
+        return outputs, status.Status.SUCCESS
+
+    loops = enhanced_dag_orchestrator.ParallelExecutor
     replaced = [
+        (loops, "execute_parallel_tasks", one_after_the_other),
         (subprocess_task_handler, "SubprocessTaskHandler", handler),
         (executor_input_utils, "get_local_pipeline_resource_name", lambda name: run.path.name),
         (local.config.LocalExecutionConfig, "instance", None),
@@ -237,14 +263,31 @@ def _with_steps_named_after_tasks(pipeline: PipelineSpec) -> PipelineSpec:
     """
     renamed = PipelineSpec()
     renamed.CopyFrom(pipeline)
-    renamed.components.clear()
-    for task in renamed.root.dag.tasks.values():
-        name = f"comp-{task.task_info.name}"
-        if name in renamed.components:
-            raise ValueError(f"two steps are displayed as {task.task_info.name!r}")
-        renamed.components[name].CopyFrom(pipeline.components[task.component_ref.name])
-        task.component_ref.name = name
+    named: set[str] = set()
+    for dag in _dags(renamed):
+        loops = _loops(renamed, dag)
+        for task in dag.tasks.values():
+            if task.component_ref.name in loops:
+                continue
+            name = f"comp-{task.task_info.name}"
+            if name in named:
+                raise ValueError(f"two steps are displayed as {task.task_info.name!r}")
+            named.add(name)
+            renamed.components[name].CopyFrom(pipeline.components[task.component_ref.name])
+            task.component_ref.name = name
     return renamed
+
+
+def _dags(pipeline: PipelineSpec) -> list[DagSpec]:
+    """Give the pipeline's graph and those of its loops."""
+    nested = [part.dag for part in pipeline.components.values() if part.HasField("dag")]
+    return [pipeline.root.dag, *nested]
+
+
+def _loops(pipeline: PipelineSpec, dag: DagSpec) -> set[str]:
+    """Name the components of a graph's tasks that are graphs themselves."""
+    used = {task.component_ref.name for task in dag.tasks.values()}
+    return {name for name in used if pipeline.components[name].HasField("dag")}
 
 
 def _measure(step: Step) -> dict[str, list[int]]:

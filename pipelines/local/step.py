@@ -31,7 +31,8 @@ class Step:
         given: parameters by name.
         artifacts: paths of input artifacts by name.
         outputs: paths of output artifacts by name.
-        directory: the step's directory; its name is the step's.
+        directory: the step's directory; where it lies in the run's is the step's name.
+        run: the run's directory.
     """
 
     command: tuple[str, ...]
@@ -39,9 +40,10 @@ class Step:
     artifacts: dict[str, list[Path]]
     outputs: dict[str, Path]
     directory: Path
+    run: Path
 
     @classmethod
-    def from_command(cls, command: list[str]) -> "Step":
+    def from_command(cls, command: list[str], run: Path) -> "Step":
         """Read what kfp wrote into the command of a lightweight component."""
         message = json.loads(command[command.index("--executor_input") + 1])
         inputs, outputs = message.get("inputs", {}), message["outputs"]
@@ -51,12 +53,13 @@ class Step:
             artifacts=_paths(inputs),
             outputs={name: paths[0] for name, paths in _paths(outputs).items()},
             directory=Path(outputs["outputFile"]).parent,
+            run=run,
         )
 
     @property
     def name(self) -> str:
-        """The step's name."""
-        return self.directory.name
+        """The step's name; that of a step in a loop begins with the turn of the loop."""
+        return str(self.directory.relative_to(self.run))
 
     @property
     def result(self) -> Path:
@@ -65,9 +68,8 @@ class Step:
 
     def fingerprint(self, ledger: Ledger) -> str:
         """Digest the step's own code, its parameters, and the executions that made its inputs."""
-        run = self.directory.parent
         inputs = {
-            name: [_origin(path, run, ledger) for path in paths]
+            name: [_origin(path, self.run, ledger) for path in paths]
             for name, paths in self.artifacts.items()
         }
         source = self.command[: self.command.index("--executor_input")]
@@ -202,7 +204,7 @@ def _paths(inputs_or_outputs: dict) -> dict[str, list[Path]]:
 
 def _origin(path: Path, run: Path, ledger: Ledger) -> list[str]:
     if path.is_relative_to(run):
-        producer = path.relative_to(run).parts[0]
+        producer = str(path.relative_to(run).parent)
         if producer in ledger:
             return [ledger[producer].stamp, path.name]
     return [str(path)]

@@ -95,7 +95,7 @@ def test_a_choice_that_cannot_be_is_told_by_name(accelerator, pools, told):
     [
         ({"training": "trainjobs"}, "training 'trainjobs' (did you mean trainjob?): not one of"),
         ({"sessions_engine": "polars"}, "sessions_engine 'polars': not one of duckdb, spark"),
-        ({"nodes": 0}, "nodes 0: a TrainJob has at least one"),
+        ({"nodes": 0}, "nodes 0: at least 1"),
     ],
 )
 def test_every_enumeration_is_checked_in_the_first_step(given, told):

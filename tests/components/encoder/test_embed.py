@@ -18,7 +18,12 @@ from components.encoder.embed import (
 )
 from components.encoder.engines import batches, equal_lengths, fastest_engine, make_encode
 from components.encoder.errors import EncoderError
-from components.encoder.vectors import MemberVectors, load_vectors, save_vectors
+from components.encoder.vectors import (
+    MemberVectors,
+    load_vectors,
+    merge_member_vectors,
+    save_vectors,
+)
 from components.encoder.weights import load_encoder
 from tests.components.encoder.conftest import TINY
 
@@ -214,8 +219,66 @@ def test_a_refresh_encodes_only_what_is_new(save_random, days, tmp_path):
     before, after = (MemberVectors.open(tmp_path / day).closed for day in ("today", "tomorrow"))
     assert first["encoded"] == first["chunks"]
     assert scratch["encoded"] == scratch["chunks"] == second["chunks"]
-    assert second["encoded"] == second["members"] + len(after.keys() - before.keys())
+    active = 12 // 3 + 1
+    assert second["encoded"] == active + len(after.keys() - before.keys())
     assert second["encoded"] < scratch["encoded"]
+
+
+def test_a_day_on_which_nothing_happens_encodes_nothing(save_random, days, tmp_path):
+    encoder, (today, _) = save_random(), days
+    first = refresh(encoder, today, tmp_path / "today")
+    again = refresh(encoder, today, tmp_path / "again", tmp_path / "today")
+    assert (again["encoded"], again["chunks"]) == (0, first["chunks"])
+    found, expected = (MemberVectors.open(tmp_path / name) for name in ("again", "today"))
+    np.testing.assert_array_equal(found.vectors, expected.vectors)
+    assert found.closed.keys() == expected.closed.keys()
+
+
+@pytest.mark.parametrize("shards", [1, 3, 20], ids=["one", "some", "more than members"])
+def test_shards_together_are_what_one_call_writes(save_random, days, tmp_path, shards):
+    encoder, (today, tomorrow) = save_random(), days
+    config = EmbedConfig(chunks=3)
+    refresh(encoder, today, tmp_path / "today")
+    whole = refresh(encoder, tomorrow, tmp_path / "whole", tmp_path / "today")
+    parts = [tmp_path / f"part {number}" for number in range(1, shards + 1)]
+    counts = [
+        embed_members(
+            encoder,
+            tomorrow.tokens,
+            part,
+            config=config,
+            previous=tmp_path / "today",
+            shard=(number, shards),
+        )
+        for number, part in enumerate(parts, start=1)
+    ]
+    merge_member_vectors(parts, tmp_path / "merged")
+    found, expected = (MemberVectors.open(tmp_path / name) for name in ("merged", "whole"))
+    assert found.member_ids == expected.member_ids
+    assert found.closed.keys() == expected.closed.keys()
+    np.testing.assert_allclose(found.vectors, expected.vectors, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found.documents, expected.documents)
+    assert sum(count["members"] for count in counts) == whole["members"]
+    again = refresh(encoder, tomorrow, tmp_path / "again", tmp_path / "merged")
+    assert again["encoded"] == 0
+
+
+def test_shards_of_different_encoders_are_not_put_together(save_random, days, tmp_path):
+    today, _ = days
+    parts = [tmp_path / str(seed) for seed in (1, 2)]
+    for seed, part in enumerate(parts, start=1):
+        refresh(save_random(seed=seed), today, part)
+    with pytest.raises(EncoderError, match="parts of 2 encoders"):
+        merge_member_vectors(parts, tmp_path / "merged")
+
+
+def test_another_number_of_chunks_makes_other_vectors(save_random, days, tmp_path):
+    encoder, (today, _) = save_random(), days
+    refresh(encoder, today, tmp_path / "two", chunks=2)
+    refresh(encoder, today, tmp_path / "one", tmp_path / "two", chunks=1)
+    refresh(encoder, today, tmp_path / "scratch", chunks=1)
+    found, expected = (MemberVectors.open(tmp_path / name) for name in ("one", "scratch"))
+    np.testing.assert_allclose(found.vectors, expected.vectors, rtol=0, atol=1e-6)
 
 
 def test_a_refresh_equals_vectors_made_from_scratch(save_random, days, tmp_path):
