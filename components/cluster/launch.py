@@ -49,8 +49,9 @@ PATIENCE = 600.0
 RESYNC = 5.0
 """Seconds between two looks at a job's pods, which are listed, not watched."""
 
+_STARTING = 60.0
 _DELETION = 300.0
-_LOGS = 30.0
+_LOGS, _LAST_WORDS = 30.0, 5.0
 _EVENTS = 30.0
 _TROUBLES = 10
 
@@ -227,6 +228,7 @@ class _Attempt:
         self._failed_pods: dict[str, None] = {}
         self._started: datetime | None = None
         self._next_events = 0.0
+        self._answered = False
         self.taken_away = False
 
     def create_or_adopt(self, manifest: Manifest, stop: Stop) -> Manifest:
@@ -295,7 +297,7 @@ class _Attempt:
                 raise self._failure(f"{what} failed: {state.reason}")
             if self._started is None:
                 self._note_events(kind, metadata["name"])
-            self._check_patience(what, now)
+            self._check_patience(kind, now)
             if stop.signal:
                 raise _Stopped
             self._wait(kind, now)
@@ -350,22 +352,23 @@ class _Attempt:
                 self._troubles[text] = Trouble(text)
                 self._write(text)
 
-    def _check_patience(self, what: str, job: Manifest) -> None:
-        now = datetime.now(UTC)
-        config = self._config
+    def _check_patience(self, kind: Kind, job: Manifest) -> None:
+        now, config, name = datetime.now(UTC), self._config, job["metadata"]["name"]
+        what = f"{kind.kind} {self._namespace}/{name}"
         stuck = list(self._fatal_since.values())
         if stuck and time.monotonic() - min(stuck) > config.image_timeout:
             raise self._failure(f"{what} did not start within {config.image_timeout} s")
         if self._started is None:
             created = _moment(job["metadata"]["creationTimestamp"])
             if (now - created).total_seconds() > config.start_timeout:
+                self._note_events(kind, name, always=True)
                 raise self._failure(f"{what} did not start within {config.start_timeout} s")
         elif (now - self._started).total_seconds() > config.timeout:
             self.taken_away = False
             raise self._failure(f"{what} ran for longer than {config.timeout} s")
 
     def _failure(self, first: str) -> JobError:
-        self._logs.close(_LOGS)
+        self._logs.close(_LAST_WORDS)
         lines = [first, *list(self._troubles)[-_TROUBLES:]]
         for pod in self._failed_pods:
             said = self._logs.last_lines(pod)
@@ -389,17 +392,30 @@ class _Attempt:
             time.sleep(min(1.0, self._resync))
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask again while the API server is away."""
-        end, pause = time.monotonic() + PATIENCE, 0.5
+        """Ask again while the API server is away, or only just back."""
+        begin, pause = time.monotonic(), 0.5
         while True:
             try:
-                return ask()
-            except Unreachable as error:
-                if time.monotonic() > end:
+                answer = ask()
+            except ClusterError as error:
+                if time.monotonic() > begin + self._patience(error):
                     raise
                 logger.warning("trying again error=%s", error)
+            else:
+                self._answered = True
+                return answer
             time.sleep(pause)
             pause = min(10.0, 2 * pause)
+
+    def _patience(self, error: ClusterError) -> float:
+        """Return for how many seconds what went wrong may be thought to pass."""
+        if isinstance(error, Unreachable):
+            return PATIENCE
+        status = getattr(error.__cause__, "status", None)
+        if status in (401, 403):
+            # A server that starts knows nobody's rights yet; they are known to have been enough.
+            return _STARTING if self._answered else 0.0
+        return PATIENCE if status in (429, 500, 502, 503, 504) else 0.0
 
 
 def _start(pod: Manifest) -> datetime | None:
