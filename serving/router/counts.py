@@ -1,7 +1,6 @@
 """What /metrics says: requests counted from the exposures, and the router's own state."""
 
 import io
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -29,7 +28,12 @@ class Counts:
     def __init__(self, log: ExposureLog):
         self._log = log
         self._lock = threading.Lock()
-        self._read = {path.stat().st_ino: path.stat().st_size for path in log.unshipped}
+        # How far each log was read. A log is known by its first line, which no other has: the inode
+        # of one that was shipped is soon another's.
+        self._read: dict[bytes, int] = {}
+        for path in log.unshipped:
+            with path.open("rb") as lines:
+                self._read[lines.readline()] = path.stat().st_size
         self._requests: dict[tuple[str, ...], int] = defaultdict(int)
         self._seconds: dict[tuple[str, ...], float] = defaultdict(float)
         self._buckets: dict[tuple[str, ...], np.ndarray] = defaultdict(
@@ -39,16 +43,19 @@ class Counts:
     def follow(self) -> None:
         """Count what was logged since the last time; to be called before logs are shipped."""
         with self._lock:
-            seen, moved = {}, False
+            seen: dict[bytes, int] = {}
+            moved = False
             for path in self._log.unshipped:
                 try:
                     with path.open("rb") as log:
-                        inode = os.fstat(log.fileno()).st_ino
-                        at = self._read.get(inode, 0)
+                        first = log.readline()
+                        if not first.endswith(b"\n"):
+                            continue  # Nothing whole yet.
+                        at = self._read.get(first, 0)
                         for block in _blocks(log, at):
                             self._count(block)
                             at += len(block)
-                        seen[inode] = at
+                        seen[first] = at
                 except FileNotFoundError:  # Rotated just now: counted under its new name later.
                     moved = True
             self._read = self._read | seen if moved else seen
