@@ -210,39 +210,6 @@ def test_the_consumer_its_fetches_and_the_test_take_their_arguments(much):
     assert nearline.__name__ == "serving.nearline"
 
 
-def test_a_package_and_a_run_are_fetched_from_where_registration_put_them(tmp_path, capsys):
-    from components.variants.package import write_package
-    from components.variants.registry import register
-
-    (tmp_path / "part").write_text("content")
-    package = write_package(
-        tmp_path / "made",
-        {"part": tmp_path / "part"},
-        service="suggestions",
-        name="vectors",
-        settings={},
-    )
-    register(package.path, str(tmp_path / "registry"))
-    target = tmp_path / "fetched"
-    wanted = ["package", str(tmp_path / "registry"), "suggestions-vectors", "--to", str(target)]
-    assert fetch.main(wanted) == 0
-    assert package.about.version in capsys.readouterr().out
-    before = (target / "part").stat().st_mtime_ns
-    assert fetch.main(wanted) == 0
-    assert (target / "part").stat().st_mtime_ns == before, "the same version is not fetched again"
-    assert fetch.main([*wanted[:2], "suggestions-other", *wanted[3:]]) == 1
-    assert "no variant suggestions-other is registered" in capsys.readouterr().err
-    for step in fetch.OF_A_RUN:
-        (tmp_path / "run" / step).mkdir(parents=True)
-        (tmp_path / "run" / step / "rows").write_text(step)
-    assert fetch.main(["run", str(tmp_path / "run"), "--to", str(tmp_path / "snapshot")]) == 0
-    assert (tmp_path / "snapshot" / "tokens" / "rows").read_text() == "tokens"
-    (tmp_path / "run" / "vectors" / "rows").unlink()
-    (tmp_path / "run" / "vectors").rmdir()
-    assert fetch.main(["run", str(tmp_path / "run"), "--to", str(tmp_path / "other")]) == 1
-    assert "run/vectors: is not there" in capsys.readouterr().err
-
-
 # The store.
 
 
