@@ -3,9 +3,12 @@
 from components.variants.package import write_package
 from components.variants.registry import register
 from serving import fetch
+from tests.components.variants.test_registry import bucket, registry
+
+__all__ = ["bucket", "registry"]  # fixtures: a folder, and a bucket of a real server
 
 
-def test_a_package_is_fetched_from_where_registration_put_it_and_once(tmp_path, capsys):
+def test_a_package_is_fetched_from_where_registration_put_it_and_once(registry, tmp_path, capsys):
     (tmp_path / "part").write_text("content")
     package = write_package(
         tmp_path / "made",
@@ -14,9 +17,9 @@ def test_a_package_is_fetched_from_where_registration_put_it_and_once(tmp_path, 
         name="vectors",
         settings={},
     )
-    register(package.path, str(tmp_path / "registry"))
+    register(package.path, registry)
     target = tmp_path / "fetched"
-    wanted = ["package", str(tmp_path / "registry"), "suggestions-vectors", "--to", str(target)]
+    wanted = ["package", registry, "suggestions-vectors", "--to", str(target)]
     assert fetch.main(wanted) == 0
     assert package.about.version in capsys.readouterr().out
     before = (target / "part").stat().st_mtime_ns
