@@ -22,6 +22,13 @@ EXPERIMENT = _ROOT / "components/experiments/experiment.crd.yaml"
 SHARED = _ROOT.parent / "shared" / "crds"
 """The real definitions: the newest releases, and those of Kubeflow 26.03 in a folder of theirs."""
 RELEASES = ("newest", "26.03")
+_ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+# Parts of pods and of InferenceServices that nothing of ours sets: most of those schemas' bulk.
+_FRAMEWORKS = (
+    *("sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface"),
+    *("pmml", "lightgbm", "paddle"),
+)
+_UNUSED = frozenset(["affinity", "lifecycle", "explainer", "workerSpec", *_FRAMEWORKS])
 _PATIENCE = 180  # seconds until a definition that is not established is given up
 
 
@@ -148,7 +155,8 @@ def _load(path: Path) -> dict:
 
 
 def _permissive(definition: Definition) -> dict:
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    # Not open at its root: the server publishes nothing of such a schema.
+    schema = {"type": "object", "properties": {"spec": _ANYTHING, "status": _ANYTHING}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -170,7 +178,7 @@ def _permissive(definition: Definition) -> dict:
                     "name": version,
                     "served": True,
                     "storage": version == definition.versions[0],
-                    "schema": {"openAPIV3Schema": anything},
+                    "schema": {"openAPIV3Schema": dict(schema)},
                     "subresources": {"status": {}},
                 }
                 for version in definition.versions
@@ -183,7 +191,7 @@ def fit(manifest: dict) -> dict:
     """Make a definition one that Kubernetes 1.20 takes, and return it.
 
     It knows neither CEL rules nor selectable fields, which it would drop in silence, and refuses
-    some empty defaults; descriptions only cost it time.
+    some empty defaults. Descriptions, and fields that nothing of ours sets, only cost it time.
     """
     manifest.pop("status", None)
     for version in manifest["spec"]["versions"]:
@@ -215,7 +223,10 @@ def _fit_schema(schema: Any) -> Any:
             fitted[field] = [_fit_schema(each) for each in fitted[field]]
     if "properties" in fitted:
         fitted["properties"] = {
-            name: _fit_schema(each) for name, each in fitted["properties"].items()
+            name: _ANYTHING
+            if name in _UNUSED and each.get("type") == "object"
+            else _fit_schema(each)
+            for name, each in fitted["properties"].items()
         }
     return fitted
 

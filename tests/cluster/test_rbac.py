@@ -10,6 +10,8 @@ import yaml
 
 from tests.cluster.access import CommandError
 
+pytestmark = pytest.mark.cluster
+
 RIGHTS = yaml.safe_load(Path(__file__).with_name("rights.yaml").read_text())
 ACCOUNTS = sorted(set(RIGHTS) - {"everyone"})
 RELEASE = "intent-store"
@@ -22,6 +24,8 @@ EVERYTHING = {
     },
 }
 """Values with which the chart makes all of its accounts."""
+RUN_ACCOUNTS = {"registrar", "launcher", "trainer", "spark"}
+"""Accounts that live where pipelines run."""
 # What Kubernetes grants everybody who is known, so that he can ask what he may do.
 PUBLIC_GROUPS = {"authorization.k8s.io"}
 
@@ -46,9 +50,6 @@ class Place(NamedTuple):
         return lives, acts
 
 
-RUN_ACCOUNTS = {"registrar", "launcher", "trainer", "spark"}
-
-
 @pytest.fixture(scope="module", params=["together", "apart"])
 def place(cluster, request):
     """The chart's accounts and their rights, with pipelines beside the release or elsewhere."""
@@ -66,7 +67,6 @@ def place(cluster, request):
     cluster.kubectl("delete", "namespace", *{release, runs}, "--wait=false")
 
 
-@pytest.mark.cluster
 def test_the_table_names_every_account_and_every_rule_of_the_chart(cluster):
     objects = rendered(cluster, RELEASE, RELEASE)
     accounts = {own_name(each) for each in objects if each["kind"] == "ServiceAccount"}
@@ -78,7 +78,6 @@ def test_the_table_names_every_account_and_every_rule_of_the_chart(cluster):
     assert not [each for each in objects if each["kind"].startswith("ClusterRole")]
 
 
-@pytest.mark.cluster
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_an_account_may_do_what_the_table_lists(cluster, place, account):
     lives, acts = place.of(account)
@@ -86,7 +85,6 @@ def test_an_account_may_do_what_the_table_lists(cluster, place, account):
     assert {right for right in wanted if allowed(cluster, lives, account, right, acts)} == wanted
 
 
-@pytest.mark.cluster
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_an_account_is_refused_what_the_table_lists(cluster, place, account):
     lives, acts = place.of(account)
@@ -97,7 +95,6 @@ def test_an_account_is_refused_what_the_table_lists(cluster, place, account):
     assert [each for each in refused if allowed(cluster, lives, account, each, acts)] == []
 
 
-@pytest.mark.cluster
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_what_the_table_lists_is_all_that_an_account_may_do(cluster, place, account):
     lives, acts = place.of(account)
@@ -107,7 +104,6 @@ def test_what_the_table_lists_is_all_that_an_account_may_do(cluster, place, acco
         assert rules_of(cluster, user, where) == expected
 
 
-@pytest.mark.cluster
 def test_the_registrars_mounted_token_registers_and_cannot_delete(cluster, place):
     token = token_of(cluster, place.runs, "registrar")
     experiment = {
@@ -129,7 +125,6 @@ def test_the_registrars_mounted_token_registers_and_cannot_delete(cluster, place
         cluster.kubectl(*as_registrar, "get", "secret", f"{RELEASE}-launcher-token")
 
 
-@pytest.mark.cluster
 def test_the_launchers_mounted_token_reads_logs_and_cannot_touch_pods(own_cluster, place):
     own_cluster.kubectl("-n", place.runs, "create", "job", "done", "--image=done")
     own_cluster.kubectl("-n", place.runs, "wait", "--for=condition=complete", "job/done")
@@ -185,12 +180,12 @@ def with_group(resource, group):
 
 def allowed(cluster, lives, account, right, where):
     """Ask the API server whether it would let an account do something."""
-    from kubernetes.client import AuthorizationV1Api
-
     name, _, part = right.resource.partition("/")
     plural, _, group = name.partition(".")
-    asked = {
-        "spec": {
+    answer = ask(
+        cluster,
+        "subjectaccessreviews",
+        {
             "user": f"system:serviceaccount:{lives}:{RELEASE}-{account}",
             "groups": ["system:serviceaccounts", "system:authenticated"],
             "resourceAttributes": {
@@ -200,23 +195,15 @@ def allowed(cluster, lives, account, right, where):
                 "resource": plural,
                 "subresource": part,
             },
-        }
-    }
-    answer = AuthorizationV1Api(cluster.client()).create_subject_access_review(asked)
-    return answer.status.allowed
+        },
+    )
+    return answer["allowed"]
 
 
 def rules_of(cluster, user, where):
     """Ask the API server, as a user, for all that he may do in a namespace."""
-    review, _, _ = cluster.client().call_api(
-        "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
-        "POST",
-        header_params={"Impersonate-User": user, "Impersonate-Group": "system:authenticated"},
-        body={"spec": {"namespace": where}},
-        auth_settings=["BearerToken"],
-        response_type="object",
-    )
-    status = review["status"]
+    as_user = {"Impersonate-User": user, "Impersonate-Group": "system:authenticated"}
+    status = ask(cluster, "selfsubjectrulesreviews", {"namespace": where}, as_user)
     assert not status["incomplete"]
     own = [
         rule
@@ -224,6 +211,19 @@ def rules_of(cluster, user, where):
         if not PUBLIC_GROUPS.issuperset(rule.get("apiGroups", []))
     ]
     return of_rules(own)
+
+
+def ask(cluster, review, spec, headers=None):
+    """Create a review, and return what the API server answers."""
+    answer, _, _ = cluster.client().call_api(
+        f"/apis/authorization.k8s.io/v1/{review}",
+        "POST",
+        header_params=dict(headers or {}),
+        body={"spec": spec},
+        auth_settings=["BearerToken"],
+        response_type="object",
+    )
+    return answer["status"]
 
 
 def token_of(cluster, namespace, account):
