@@ -1,6 +1,7 @@
 """Training's variants arrive on a cluster at 0%, whoever else writes there."""
 
 import json
+import math
 import threading
 
 import pytest
@@ -9,10 +10,16 @@ import yaml
 from components.cluster.apply import find
 from components.cluster.client import EXPERIMENT
 from components.cluster.errors import Conflict, Forbidden
-from components.experiments.commands import list_experiments, ramp_experiment, stop_experiment
+from components.experiments.commands import (
+    list_experiments,
+    ramp_experiment,
+    status,
+    stop_experiment,
+)
 from components.experiments.errors import ExperimentsError
 from components.experiments.experiments import load_experiments
 from components.experiments.places import open_place
+from components.experiments.result import Analysis, Comparison
 from components.variants.errors import VariantError
 from components.variants.offer import offer
 from components.variants.package import write_package
@@ -239,6 +246,25 @@ def test_the_registrars_account_suffices_and_may_not_do_more(
     assert percentages(cluster, namespace) == {"old": None, "new": 0, "newer": 0}
     with pytest.raises(Forbidden, match="experiments"):
         open_place("kubernetes:default", credentials=folder).load()
+
+
+def test_an_analysis_is_kept_in_short_with_its_experiment(cluster, namespace, place, register):
+    register("old", "new")
+    compared = Comparison(
+        variant="new", metric="ctr", mean=0.22, control_mean=0.2, lift=0.1, low=0.0, high=0.2,
+        p=0.04, always_low=-0.05, always_high=math.inf, always_p=0.2, reduction=0.0, enough=True,
+    )  # fmt: skip
+    analysis = Analysis(
+        experiment="ranker", service="ranker", revision="r1", control="old", primary="ctr",
+        first=1, last=2, variants=[], comparisons=[compared], epochs=[], excluded={}, trips=[],
+        looks=[], verdict="new: too early to say",
+    )  # fmt: skip
+    assert open_place(place).note_analysis(analysis)
+    kept = cluster.get("-n", namespace, "experiment", "ranker")["status"]["analysis"]
+    assert (kept["revision"], kept["verdict"]) == ("r1", "new: too early to say")
+    assert kept["variants"] == [{"name": "new", "lift": 0.1, "low": -0.05}]
+    assert "too early" in cluster.kubectl("-n", namespace, "get", "experiments", "-o", "wide")
+    assert "last analysis: new: too early to say" in status(place, "ranker", None)
 
 
 def test_a_ramp_is_held_to_the_rules_before_it_is_sent(cluster, namespace, place, register):

@@ -17,7 +17,7 @@ from components.experiments.places import open_place
 from serving.router import cluster as watching
 from serving.router.router import Router
 from tests.cluster.accounts import make_account, mount_account
-from tests.serving.router.conftest import Running, settings_of
+from tests.serving.router.conftest import Running, free_port, settings_of
 from tests.serving.router.test_reload import Client, wait_for_status
 from tests.serving.router.upstream import Upstream
 
@@ -189,8 +189,10 @@ def test_the_kill_switch_and_the_end_of_an_experiment_arrive(cluster, namespace,
     assert running.post().status_code == 404
 
 
-def test_a_router_begins_before_the_first_experiment(start, ramp, upstreams):
-    running = start(workers=2)
+def test_a_router_begins_before_the_first_experiment(start, ramp, upstreams, home):
+    addresses = {n: {"http": u.address, "grpc": u.address} for n, u in upstreams.items()}
+    (home / "upstreams.yaml").write_text(yaml.safe_dump(addresses))
+    running = start(grpc_listen=f"127.0.0.1:{free_port()}")
     assert running.post().status_code == 404
     assert running.client.get(f"{running.url}/status").json()["error"] is None
     ramp(50)
