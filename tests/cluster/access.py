@@ -19,7 +19,7 @@ from tests.cluster.crds import install_crds, is_published
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-_PATIENCE = 180  # seconds that one command may take
+_PATIENCE = 600  # seconds that one command may take
 
 
 class CommandError(IntentError):
@@ -85,7 +85,7 @@ class Cluster:
         account = ("-n", namespace, "get", "serviceaccount", "default", "--ignore-not-found")
         self.wait_for(lambda: self.kubectl(*account))
 
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 30) -> Any:
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 120) -> Any:
         """Ask again and again until the answer is true, and return it.
 
         Raises:

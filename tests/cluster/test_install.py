@@ -93,7 +93,7 @@ def test_a_profile_installs_and_no_change_of_the_release_loses_what_it_holds(
     own_cluster.install_crds(kubeflow)
     make_secrets(own_cluster, namespace, profile)
     options = (
-        *("--namespace", namespace, "--wait", "--timeout=2m"),
+        *("--namespace", namespace, "--wait", "--timeout=5m"),
         f"--values={chart}/profiles/{profile}.yaml",
         *(f"--set-string=kubeflow.release={kubeflow}", "--set=crds.install=false"),
         values(**VARIANTS, **OWN_VALUES.get(profile, {})),
@@ -134,7 +134,7 @@ def test_a_release_that_is_installed_again_finds_what_it_left(
         name: each for name, each in held(own_cluster, namespace).items() if "data" not in name
     }
     own_cluster.helm("uninstall", RELEASE, "--namespace", namespace, "--wait")
-    own_cluster.helm("install", RELEASE, str(chart), *options, "--wait", "--timeout=2m")
+    own_cluster.helm("install", RELEASE, str(chart), *options, "--wait", "--timeout=5m")
     assert before.items() <= held(own_cluster, namespace).items()
     assert percent(own_cluster, namespace) == 20
 
@@ -191,7 +191,7 @@ def test_an_overlay_applies_and_applying_it_again_changes_nothing(own_cluster, m
         own_cluster.kubectl(*apply, "--server-side", "--force-conflicts", "--dry-run=server")
         own_cluster.kubectl(*apply)
         own_cluster.kubectl(
-            *("-n", RELEASE, "rollout", "status", "deployment", "--timeout=2m"),
+            *("-n", RELEASE, "rollout", "status", "deployment", "--timeout=5m"),
         )
         before = contents(own_cluster, folder)
         own_cluster.kubectl(*apply)

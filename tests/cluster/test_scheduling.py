@@ -110,7 +110,7 @@ def bound(cluster, namespace, pods):
         found = cluster.get("-n", namespace, "pods")["items"]
         return found if all(pod["spec"].get("nodeName") for pod in found) else None
 
-    return cluster.wait_for(all_bound, seconds=60)
+    return cluster.wait_for(all_bound)
 
 
 def step_of(pod):
