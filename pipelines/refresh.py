@@ -19,7 +19,7 @@ SHARDS_AT_ONCE = 8
 
 def embed_in_shards(steps: Steps, given: Any, taken: Any, tokens: Any, shards: Any) -> Any:
     """Add the steps that embed members, shard beside shard; return everyone's vectors."""
-    cut = cut_shards(shards=shards)
+    cut = cut_shards(shards=shards, config=given["embed"])
     steps.light("shards", cut)
     with dsl.ParallelFor(cut.output, parallelism=SHARDS_AT_ONCE) as shard:
         embedded = steps.accelerated(
@@ -28,7 +28,6 @@ def embed_in_shards(steps: Steps, given: Any, taken: Any, tokens: Any, shards: A
                 encoder=taken["encoder"],
                 tokens=tokens,
                 previous=taken["vectors"],
-                config=given["embed"],
                 shard=shard,
             ),
         )["vectors"]

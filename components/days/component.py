@@ -118,9 +118,16 @@ def add_actions(
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
-def cut_shards(shards: int) -> list:
-    """Name the shards that members are embedded in: 1/3, 2/3, 3/3."""
-    return [f"{number}/{shards}" for number in range(1, shards + 1)]
+def cut_shards(shards: int, config: dict) -> list:
+    """Describe, as JSON, the shards that members are embedded in.
+
+    Each carries all that it needs: kfp.local puts a loop's item in the place of every parameter
+    that another step returned.
+    """
+    import json
+
+    numbers = range(1, shards + 1)
+    return [json.dumps({"shard": [one, shards], "config": config}) for one in numbers]
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
@@ -128,23 +135,24 @@ def embed_shard(
     encoder: dsl.Input[dsl.Model],
     tokens: dsl.Input[dsl.Dataset],
     previous: dsl.Input[dsl.Dataset],
-    config: dict,
     shard: str,
     vectors: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ):
     """Turn a shard of the members' trails into vectors; only chunks that are new are encoded."""
+    import json
     from pathlib import Path
 
     from components.encoder.config import EmbedConfig
     from components.encoder.embed import embed_members
 
-    number, _, count = shard.partition("/")
+    described = json.loads(shard)
+    number, count = described["shard"]
     counts = embed_members(
         Path(encoder.path),
         Path(tokens.path),
         Path(vectors.path),
-        config=EmbedConfig(**config),
+        config=EmbedConfig(**described["config"]),
         previous=Path(previous.path),
         shard=(int(number), int(count)),
     )
