@@ -52,7 +52,10 @@ def package(tmp_path_factory):
         split=SplitConfig(validation=0.3, test=0.3),
         seed=1,
     )
-    return package_encoder(Made(home, home, ""), home / "encoder-tiny", seed=1)
+    made = package_encoder(Made(home, home, ""), home / "encoder-tiny", seed=1)
+    for path in made.rglob("*"):  # weights are written for their owner alone
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return made
 
 
 @contextmanager
