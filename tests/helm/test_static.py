@@ -36,6 +36,8 @@ CUSTOM = {
 }
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 BUCKET = {"storage": {"registry": "gs://bucket/registry", "exposures": "gs://bucket/exposures"}}
+NO_PIPELINES = {"pipelines": {"install": False}}
+"""They are long, and the same but for an image's name: one set of values has them."""
 RANKER = {
     "service": "ranker",
     "variant": "full",
@@ -57,12 +59,12 @@ EXPERIMENT = {
 MUCH = {
     "monitoring": {"enabled": True},
     "nearline": {"enabled": True, "brokers": "kafka:9092", "topic": "actions"},
-    "pipelines": {"install": True},
     "experiments": [EXPERIMENT],
 }
 EVERYTHING = {
     "mesh": MUCH
     | {
+        "pipelines": {"install": True},
         "ingress": {
             "kind": "istio",
             "host": "intent.example.com",
@@ -114,7 +116,7 @@ def rendered():
     for release in RELEASES:
         own = {"kubeflow": {"release": release}}
         for name in profiles():
-            values = own | (BUCKET if name.startswith("gke-") else {})
+            values = own | NO_PIPELINES | (BUCKET if name.startswith("gke-") else {})
             found[release, name] = [each.object for each in render(values, profile=name)]
         for name, values in EVERYTHING.items():
             found[release, name] = [each.object for each in render(own | values)]
