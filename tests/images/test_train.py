@@ -60,7 +60,7 @@ def test_a_pipeline_step_runs_as_kubeflow_starts_it(train_image, feed, shared, t
     message = {
         "inputs": {
             "artifacts": {"feed": artifact("feed")},
-            "parameterValues": {"config": CONFIG.model_dump(mode="json")},
+            "parameterValues": {"config": CONFIG.model_dump(mode="json"), "job": {}},
         },
         "outputs": {
             "artifacts": {name: artifact(name) for name in ("sessions", "metrics")},
