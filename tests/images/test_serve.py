@@ -113,7 +113,7 @@ def test_a_model_server_answers_and_is_healthy(serve_image, package, tmp_path):
         told = {"environment": {"INTENT_HEALTH": f"{url}/v2/health/live"}, "entry": False}
         assert run(serve_image, *health, **told).returncode == 0
     assert run(serve_image, *health, **told).returncode != 0
-    assert len(answer.json()["predictions"][0]["vector"]) == 16
+    assert len(answer.json()["predictions"][0]["vector"]) == 32  # of two layers
 
 
 def test_the_router_routes_with_the_images_nginx(serve_image, shared, tmp_path):
