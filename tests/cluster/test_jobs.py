@@ -4,19 +4,14 @@ import base64
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 import time
 from urllib.parse import urlsplit
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from components.activity.config import ActivityConfig
-from components.activity.on_cluster import cut_sessions_on_spark
-from components.activity.sessions import write_sessions
 from components.cluster.apply import listed
 from components.cluster.client import POD, SPARK_APPLICATION, TRAIN_JOB, connect
 from components.cluster.config import JobConfig
@@ -30,7 +25,6 @@ from components.encoder.pretrain import pretrain
 from tests.cluster import operators as operator
 from tests.cluster.machine import Machine
 from tests.cluster.operators import Operators, wait_until
-from tests.components.activity.test_sessions import many_actions, write_feed
 from tests.components.conftest import write_parts_in  # noqa: F401 - a fixture
 from tests.components.encoder.conftest import TINY, corpus, write_corpus  # noqa: F401 - fixtures
 
@@ -202,25 +196,6 @@ def test_a_step_pre_trains_by_a_train_job_what_it_would_itself(place, corpus, tm
     assert any("INFO components.encoder.training step=1 loss=" in line for line in place.said())
     wait_until(place.is_clean)
     assert not list(place.work.glob("jobs/*"))
-
-
-def test_a_step_cuts_sessions_by_a_spark_application_as_it_would_itself(place, tmp_path):
-    pytest.importorskip("pyspark", reason="the Spark engine needs pyspark")
-    if not shutil.which("java"):
-        pytest.skip("the Spark engine needs Java, which is not on the path")
-    actions = write_feed(tmp_path / "feed", many_actions(rows=3000))
-    config = ActivityConfig(partitions=3)
-    job = place.config(nodes=2)
-    counts = cut_sessions_on_spark(
-        actions, tmp_path / "found", config, job=job, launcher=place.launcher(job)
-    )
-    assert counts == write_sessions(actions, tmp_path / "own", config)
-    for part in range(3):
-        name = f"part-{part:05d}.parquet"
-        expected = pq.read_table(tmp_path / "own" / name)
-        assert pq.read_table(tmp_path / "found" / name).cast(expected.schema).equals(expected)
-    assert json.loads(place.said()[-1]) == counts
-    wait_until(place.is_clean)
 
 
 def test_a_jobs_lines_are_written_once_and_in_order_while_the_api_server_goes_away(place):
