@@ -95,8 +95,8 @@ print("imported", len(sys.modules))
 
 
 def test_its_command_and_those_of_torch_and_spark_are_on_the_path(train_image):
-    told = "export SPARK_LOCAL_IP=127.0.0.1; intent --help && torchrun --help && spark-submit --version && java -version"
-    done = run(train_image, "sh", "-ec", told)
+    told = "intent --help && torchrun --help && spark-submit --version && java -version"
+    done = run(train_image, "sh", "-ec", told, environment={"SPARK_LOCAL_IP": "127.0.0.1"})
     assert done.returncode == 0, done.stderr[-3000:]
 
 
