@@ -17,7 +17,6 @@ from tests.images.conftest import run
 from tests.images.content import carried, secrets, unwanted
 
 CONFIG = ActivityConfig(partitions=2)
-ARTIFACT = {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,9 @@ def feed(tmp_path_factory):
 
 
 def artifact(name: str) -> dict:
-    return {"artifacts": [{"name": name, "type": ARTIFACT, "uri": f"/intent/{name}"}]}
+    title = "system.Metrics" if name == "metrics" else "system.Dataset"
+    kind = {"schemaTitle": title, "schemaVersion": "0.0.1"}
+    return {"artifacts": [{"name": name, "type": kind, "uri": f"/intent/{name}"}]}
 
 
 def rows(folder) -> list[tuple]:
