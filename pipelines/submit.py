@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.errors import IntentError
+from components.image import TRAIN_IMAGE
 from pipelines.compiled import load_pipeline, write_pipeline
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Submitter:
         self._check(pipeline, arguments)
         with TemporaryDirectory() as aside, _quietly(self._host):
             package = Path(aside, f"{pipeline}.yaml")
-            version = write_pipeline(pipeline, package, **({"image": image} if image else {}))
+            version = write_pipeline(pipeline, package, image=image or TRAIN_IMAGE)
             ids, uploaded = self._version(pipeline, version, package)
             group = self._client.create_experiment(experiment, namespace=self._namespace)
             given = {"params": dict(arguments), **ids}

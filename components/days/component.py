@@ -114,7 +114,8 @@ def add_actions(
     for name in ("new", "known", "deleted"):
         metrics.log_metric(name, getattr(merged, name))
     due = "yes" if index_is_due(merged.day, indexed, refresh_index_every) else "no"
-    return namedtuple("Day", ("day", "due"))(merged.day, due)
+    day = {"day": merged.day, "due": due}
+    return namedtuple("Day", day)(**day)
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
@@ -227,7 +228,10 @@ def offer_fresh_audiences(
         encoder=Path(encoder.path),
     )
     origin = Origin.of(
-        *(settings[name] for name in ("vertical", "activity", "embed", "name")),
+        settings["vertical"],
+        settings["activity"],
+        settings["embed"],
+        settings["name"],
         run,
         settings["seed"],
     )

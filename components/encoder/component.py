@@ -20,11 +20,12 @@ def pretrain_encoder(
     """Train an encoder on masked words, here or by a TrainJob; resumes from its checkpoint."""
     import shutil
     from pathlib import Path
+    from typing import Any
 
     from components.encoder.config import EncoderConfig, PretrainConfig
 
     places = (Path(tokens.path), Path(vocabulary.path), Path(encoder.path))
-    settings = {
+    settings: dict[str, Any] = {
         "encoder": EncoderConfig(**sizes),
         "config": PretrainConfig(**config),
         "seed": seed,
