@@ -257,8 +257,9 @@ def _condition(kind: str, reason: str, message: str) -> Manifest:
 
 
 def _spark(job: Manifest, state: str, message: str = "") -> Manifest:
+    said = {"errorMessage": message} if message else {}
     return {
-        "applicationState": {"state": state, "errorMessage": message},
+        "applicationState": {"state": state} | said,
         "driverInfo": {"podName": f"{job['metadata']['name']}-driver"},
     }
 

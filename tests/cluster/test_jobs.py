@@ -4,14 +4,19 @@ import base64
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
 from urllib.parse import urlsplit
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from components.activity.config import ActivityConfig
+from components.activity.on_cluster import cut_sessions_on_spark
+from components.activity.sessions import write_sessions
 from components.cluster.apply import listed
 from components.cluster.client import POD, SPARK_APPLICATION, TRAIN_JOB, connect
 from components.cluster.config import JobConfig
@@ -25,6 +30,7 @@ from components.encoder.pretrain import pretrain
 from tests.cluster import operators as operator
 from tests.cluster.machine import Machine
 from tests.cluster.operators import Operators, wait_until
+from tests.components.activity.test_sessions import many_actions, write_feed
 from tests.components.conftest import write_parts_in  # noqa: F401 - a fixture
 from tests.components.encoder.conftest import TINY, corpus, write_corpus  # noqa: F401 - fixtures
 
@@ -198,6 +204,25 @@ def test_a_step_pre_trains_by_a_train_job_what_it_would_itself(place, corpus, tm
     assert not list(place.work.glob("jobs/*"))
 
 
+def test_a_step_cuts_sessions_by_a_spark_application_as_it_would_itself(place, tmp_path):
+    pytest.importorskip("pyspark", reason="the Spark engine needs pyspark")
+    if not shutil.which("java"):
+        pytest.skip("the Spark engine needs Java, which is not on the path")
+    actions = write_feed(tmp_path / "feed", many_actions(rows=3000))
+    config = ActivityConfig(partitions=3)
+    job = place.config(nodes=2)
+    counts = cut_sessions_on_spark(
+        actions, tmp_path / "found", config, job=job, launcher=place.launcher(job)
+    )
+    assert counts == write_sessions(actions, tmp_path / "own", config)
+    for part in range(3):
+        name = f"part-{part:05d}.parquet"
+        expected = pq.read_table(tmp_path / "own" / name)
+        assert pq.read_table(tmp_path / "found" / name).cast(expected.schema).equals(expected)
+    assert json.loads(place.said()[-1]) == counts
+    wait_until(place.is_clean)
+
+
 def test_a_jobs_lines_are_written_once_and_in_order_while_the_api_server_goes_away(place):
     script = "for i in $(seq 40); do echo line $i; sleep 0.2; done"
     step = threading.Thread(target=place.run, args=(script,))
@@ -264,12 +289,10 @@ def refused_by_quota(operators, job, pods):
     if metadata["uid"] in operators.made:
         return
     operators.made.append(metadata["uid"])
-    event(
-        operators, job, job["kind"], metadata["name"], "Warning", "FailedCreate", "exceeded quota"
-    )
+    event(operators, job["kind"], metadata["name"], "Warning", "FailedCreate", "exceeded quota")
 
 
-def event(operators, job, kind, name, type_, reason, message):
+def event(operators, kind, name, type_, reason, message):
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     operators._core.create_namespaced_event(
         operators.namespace,
@@ -373,6 +396,25 @@ def test_a_job_that_somebody_deleted_is_not_waited_for(place):
     (failure,) = failures
     assert "was deleted by somebody" in failure
     wait_until(place.is_clean)
+
+
+def test_a_queued_job_says_what_it_waits_for_and_then_runs(place):
+    config = place.config(queue="gpu")
+    manifest = place.training("echo done", config=config)
+    name = manifest["metadata"]["name"]
+    workload = f"trainjob-{name}-0f1e2"
+    said = "couldn't assign flavors to pod set node: insufficient quota for nvidia.com/gpu"
+    event(place.operators, "Workload", workload, "Normal", "Pending", said)
+    step = threading.Thread(target=place.launcher(config).run, args=(manifest,))
+    step.start()
+    wait_until(lambda: any(said in line for line in place.lines))
+    assert any("queued suspended until its queue has quota" in line for line in place.lines)
+    place.cluster.kubectl(
+        *("-n", place.namespace, "patch", "trainjob", name, "--type=merge"),
+        *("-p", '{"spec": {"suspend": false}}'),
+    )
+    step.join(180)
+    assert place.said() == ["done"]
 
 
 def start_step(place, manifest):
