@@ -81,9 +81,9 @@ class Cluster:
         return name
 
     def wait_for_account(self, namespace: str) -> None:
-        """Wait until a new namespace has its default service account, which pods need."""
-        account = ("-n", namespace, "get", "serviceaccount", "default", "--ignore-not-found")
-        self.wait_for(lambda: self.kubectl(*account))
+        """Wait until pods may be made in a new namespace: its default account has a token then."""
+        pod = ("-n", namespace, "run", "probe", "--image=none.test/probe", "--dry-run=server")
+        self.wait_for(lambda: self.kubectl(*pod, check=False))
 
     def wait_for(self, condition: Callable[[], Any], seconds: float = 120) -> Any:
         """Ask again and again until the answer is true, and return it.

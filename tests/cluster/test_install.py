@@ -198,6 +198,7 @@ def test_an_overlay_applies_and_applying_it_again_changes_nothing(own_cluster, m
         assert contents(own_cluster, folder) == before
     finally:
         own_cluster.kubectl("delete", "namespace", RELEASE)
+        own_cluster.kubectl("delete", "clusterqueues,resourceflavors", "--all")
 
 
 def make_secrets(cluster, namespace, profile):
