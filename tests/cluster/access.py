@@ -83,7 +83,7 @@ class Cluster:
     def wait_for_account(self, namespace: str) -> None:
         """Wait until pods may be made in a new namespace: its default account has a token then."""
         pod = ("-n", namespace, "run", "probe", "--image=none.test/probe", "--dry-run=server")
-        self.wait_for(lambda: self.kubectl(*pod, check=False))
+        self.wait_for(lambda: "created" in self.kubectl(*pod, check=False))
 
     def wait_for(self, condition: Callable[[], Any], seconds: float = 120) -> Any:
         """Ask again and again until the answer is true, and return it.
