@@ -21,6 +21,8 @@ from tests.serving.router.conftest import write_manifest
 from tests.serving.router.upstream import Upstream
 from tests.serving.run import Made, free_port, package_encoder
 
+pytestmark = pytest.mark.timeout(3600)  # The first of them builds the image.
+
 TRAINING = (
     "fasttext",
     "kfp",

@@ -16,6 +16,8 @@ from tests.images.build import RECIPES, TREE, version
 from tests.images.conftest import run
 from tests.images.content import carried, secrets, unwanted
 
+pytestmark = pytest.mark.timeout(3600)  # The first of them builds the image.
+
 CONFIG = ActivityConfig(partitions=2)
 
 
