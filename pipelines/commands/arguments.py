@@ -44,6 +44,19 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Ask which settings of the recipe are changed."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        type=setting,
+        help="change one setting of the recipe, by its dotted key; may be repeated",
+    )
+
+
 def positive(text: str) -> int:
     """Read a number of at least 1."""
     if not text.isdecimal() or int(text) == 0:

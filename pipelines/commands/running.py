@@ -5,11 +5,11 @@ from pathlib import Path
 
 from pipelines.commands.arguments import (
     CommandError,
+    add_overrides,
     add_runs,
     add_which_run,
     finished_run,
     positive,
-    setting,
 )
 from pipelines.local import runs
 
@@ -39,15 +39,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         metavar="NAME|FILE",
         help="a recipe that comes with the product, or a YAML file (default: quickstart)",
     )
-    run.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        type=setting,
-        help="change one setting of the recipe, by its dotted key; may be repeated",
-    )
+    add_overrides(run)
     run.add_argument(
         "--resume",
         metavar="RUN",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.commands.arguments import CommandError, setting
+from pipelines.commands.arguments import CommandError, add_overrides, setting
 
 DEFAULT = "training"
 
@@ -66,15 +66,7 @@ def _add_submit(commands: argparse._SubParsersAction) -> None:
         "--pipeline", metavar="NAME", default=DEFAULT, help="see compile (default: training)"
     )
     submit.add_argument("--recipe", metavar="NAME|FILE", help="of the training pipeline")
-    submit.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        type=setting,
-        help="change one setting of the recipe; may be repeated",
-    )
+    add_overrides(submit)
     submit.add_argument("--accelerator", metavar="NAME", help="none, v100, a100, h100 or your own")
     submit.add_argument(
         "--parameter",

@@ -1,11 +1,12 @@
 import os
+import re
 import signal
 import subprocess
 from contextlib import contextmanager
 
 import pytest
 
-from tests.images.build import CACHE, build, size
+from tests.images.build import CACHE, build, size, version
 from tests.images.engines import find_engine
 from tests.images.errors import ImageError
 
@@ -51,6 +52,19 @@ def shared(tmp_path):
     folder.mkdir()
     folder.chmod(0o777)
     return folder
+
+
+def check_config(config):
+    """Hold an image's configuration to what every image of ours says of itself."""
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"] == ["/usr/bin/tini", "-s", "--"]
+    assert config["Healthcheck"]["Test"][0] == "CMD"
+    labels = config["Labels"]
+    assert labels["org.opencontainers.image.version"] == version()
+    commit = labels["org.opencontainers.image.revision"]
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?|unknown", commit)
+    for name in ("title", "description", "source"):
+        assert labels[f"org.opencontainers.image.{name}"]
 
 
 def run(image, *words, seconds=120, **more):

@@ -1,6 +1,5 @@
 """The serving image: built, and run as a cluster runs it."""
 
-import re
 import time
 from contextlib import contextmanager
 
@@ -14,8 +13,8 @@ from components.marketplace.config import MarketplaceConfig
 from components.marketplace.generate import generate
 from components.text.config import TextConfig
 from components.text.vocabulary import train_vocabulary
-from tests.images.build import RECIPES, TREE, version
-from tests.images.conftest import run, running
+from tests.images.build import RECIPES, TREE
+from tests.images.conftest import check_config, run, running
 from tests.images.content import carried, secrets, unwanted
 from tests.serving.router.conftest import write_manifest
 from tests.serving.router.upstream import Upstream
@@ -88,16 +87,7 @@ def test_it_is_built_and_its_size_is_told(serve_image, gigabytes):
 
 
 def test_it_says_what_it_is_and_runs_as_nobody_in_particular(serve_image):
-    config = serve_image.config
-    assert config["User"] == "10001:10001"
-    assert config["Entrypoint"] == ["/usr/bin/tini", "-s", "--"]
-    assert config["Healthcheck"]["Test"][0] == "CMD"
-    labels = config["Labels"]
-    assert labels["org.opencontainers.image.version"] == version()
-    commit = labels["org.opencontainers.image.revision"]
-    assert re.fullmatch("[0-9a-f]{40}(-dirty)?|unknown", commit)
-    for name in ("title", "description", "source"):
-        assert labels[f"org.opencontainers.image.{name}"]
+    check_config(serve_image.config)
 
 
 def test_a_model_server_answers_and_is_healthy(serve_image, package, tmp_path):

@@ -1,7 +1,6 @@
 """The training image: built, and run as a cluster runs it."""
 
 import json
-import re
 import stat
 
 import duckdb
@@ -12,8 +11,8 @@ from components.activity.config import ActivityConfig
 from components.activity.sessions import write_sessions
 from components.marketplace.config import MarketplaceConfig
 from components.marketplace.generate import generate
-from tests.images.build import RECIPES, TREE, version
-from tests.images.conftest import run
+from tests.images.build import RECIPES, TREE
+from tests.images.conftest import check_config, run
 from tests.images.content import carried, secrets, unwanted
 
 pytestmark = pytest.mark.timeout(3600)  # The first of them builds the image.
@@ -45,16 +44,7 @@ def test_it_is_built_and_its_size_is_told(train_image, gigabytes):
 
 
 def test_it_says_what_it_is_and_runs_as_nobody_in_particular(train_image):
-    config = train_image.config
-    assert config["User"] == "10001:10001"
-    assert config["Entrypoint"] == ["/usr/bin/tini", "-s", "--"]
-    assert config["Healthcheck"]["Test"][0] == "CMD"
-    labels = config["Labels"]
-    assert labels["org.opencontainers.image.version"] == version()
-    commit = labels["org.opencontainers.image.revision"]
-    assert re.fullmatch("[0-9a-f]{40}(-dirty)?|unknown", commit)
-    for name in ("title", "description", "source"):
-        assert labels[f"org.opencontainers.image.{name}"]
+    check_config(train_image.config)
 
 
 def test_a_pipeline_step_runs_as_kubeflow_starts_it(train_image, feed, shared, tmp_path):
