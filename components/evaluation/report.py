@@ -17,7 +17,8 @@ from rich.text import Text
 from components.evaluation import plots
 from components.evaluation.errors import EvaluationError
 from components.evaluation.evaluate import GRADES, METHODS, NOTES, OURS
-from components.evaluation.sections import Section, sections
+from components.evaluation.section import Section
+from components.evaluation.sections import sections
 from components.evaluation.tables import (
     COLUMNS,
     FLOORS,

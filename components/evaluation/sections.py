@@ -1,16 +1,21 @@
 """What a report says about the uses of activity vectors: a section each, for page and terminal."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 from components.audience.measure import ACTIVE, CHANCE, EXACT, EXPANDED, RANDOM, RERANKED
 from components.evaluation import use_plots
 from components.evaluation.ranking import AS_SHOWN, FIGURES, TOWER, TOWER_NO_HISTORY
+from components.evaluation.section import (
+    Figure,
+    Row,
+    Section,
+    Table,
+    Tables,
+    interval,
+    percent,
+)
 from components.evaluation.tables import plain, share
 from components.features.specification import CATEGORICAL, CONTINUOUS, HISTORY_NAMES
-
-Row = Mapping[str, Any]
-Tables = Mapping[str, Sequence[Row]]
 
 COMPARED = {"recall": "recall", "precision": "precision", "liquidity_batch": "members reached"}
 """Measures of an audience whose differences are shown."""
@@ -21,54 +26,6 @@ AUDIENCE_PAIRS = {
     (RERANKED, CHANCE),
 }
 """Audiences that are compared, of those that were measured."""
-
-
-class Table(NamedTuple):
-    """A table ready to print.
-
-    Attributes:
-        caption: what it shows.
-        head: names of the columns.
-        rows: cells as text; the first of a row names it.
-        ours: names of the rows to stand out.
-        floors: names of the rows to stand back.
-    """
-
-    caption: str
-    head: list[str]
-    rows: list[list[str]]
-    ours: Sequence[str] = ()
-    floors: Sequence[str] = ()
-
-
-class Figure(NamedTuple):
-    """A plot.
-
-    Attributes:
-        draw: gives it as SVG; a terminal has no use for it.
-        caption: what it shows.
-    """
-
-    draw: Callable[[], str]
-    caption: str
-
-
-class Section(NamedTuple):
-    """One use.
-
-    Attributes:
-        title: its heading.
-        text: one paragraph on what was measured and how.
-        tables: in order.
-        figures: in order.
-        uses: names of the report's tables that it shows.
-    """
-
-    title: str
-    text: str
-    tables: list[Table]
-    figures: list[Figure]
-    uses: Sequence[str]
 
 
 def sections(tables: Tables) -> list[Section]:
@@ -265,16 +222,3 @@ def _difference(row: Row) -> str:
         return interval(row, "difference", "low", "high")
     value, *bounds = (f"{row[key]:+,.0f}" for key in ("difference", "low", "high"))
     return f"{value} [{', '.join(bounds)}]".replace("-", "−")
-
-
-def interval(row: Row, name: str, low: str | None = None, high: str | None = None) -> str:
-    """Write a figure and its interval: .612 [.604, .620]."""
-    if row.get(name) is None:
-        return ""
-    bounds = [row[low or f"{name}_low"], row[high or f"{name}_high"]]
-    return f"{share(row[name])} [{', '.join(map(share, bounds))}]"
-
-
-def percent(value: float | None) -> str:
-    """Write a difference in percent, with its sign."""
-    return "" if value is None else f"{value:+.2f}%".replace("-", "−")

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from components.evaluation.report import print_report, write_report
-from components.evaluation.sections import interval, percent, sections
+from components.evaluation.sections import sections
 from components.evaluation.whole_run import markdown
 
 FIGURES = {
@@ -145,13 +145,3 @@ def test_hires_show_the_model_beside_the_base_rate():
     assert "960 applications" in shown
     assert ".400 [.300, .500]" in shown
     assert ".500" in shown
-
-
-def test_an_interval_is_written_after_its_figure_and_nothing_where_there_is_none():
-    row = {"auc": 0.7, "auc_low": 0.65, "auc_high": 0.75}
-    assert interval(row, "auc") == ".700 [.650, .750]"
-    assert interval(row, "mrr") == ""
-
-
-def test_a_percentage_has_its_sign():
-    assert (percent(1.234), percent(-0.5), percent(None)) == ("+1.23%", "−0.50%", "")
