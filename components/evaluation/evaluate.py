@@ -30,7 +30,8 @@ from components.evaluation.predictors import (
     floor_predictors,
 )
 from components.files import whole_file
-from components.labels.examples import DATASETS, Examples
+from components.labels.draw import draw_test_rows, measured_datasets
+from components.labels.examples import Examples
 from components.progress import progress
 
 METHODS = (
@@ -104,11 +105,9 @@ def evaluate(
             f"entity_vectors has {len(entity_vectors)} rows for {len(examples.label_texts)} labels"
         )
     result: dict[str, list[dict]] = {"rows": [], "differences": [], "frequency": []}
-    datasets = [name for name in DATASETS if len(examples.select(name, "test")[0])]
+    datasets = measured_datasets(examples)
     if not datasets:
         raise EvaluationError("no test member has a label to predict")
-    if not examples.table["searched"].any() and "D3" in datasets:
-        datasets.remove("D3")  # Nobody searches in this vertical: D3 would be D2 again.
     methods = {**floor_predictors(examples), **predictors}
     with progress("evaluate", total=len(datasets) * len(methods)) as bar:
         for dataset in datasets:
@@ -150,10 +149,7 @@ class _Measures(NamedTuple):
         grader: Grader | None,
         seed: int,
     ) -> "_Measures":
-        rows, truth = examples.select(dataset, "test")
-        if len(rows) > config.members:
-            drawn = np.random.default_rng(seed).choice(len(rows), config.members, replace=False)
-            rows, truth = rows[np.sort(drawn)], truth[np.sort(drawn)]
+        rows, truth = draw_test_rows(examples, dataset, members=config.members, seed=seed)
         training, labels = examples.select(TRAINED_ON[dataset], "train")
         propensity = propensities(
             np.bincount(labels.indices, minlength=labels.shape[1]),
