@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -25,17 +25,23 @@ from numpy.typing import NDArray
 from components.activity.config import SplitConfig, Vertical
 from components.activity.split import member_split
 from components.baselines.config import FastTextConfig
+from components.baselines.contexts import (
+    KnownWords,
+    action_batches,
+    find_contexts,
+    rendered,
+    session_bounds,
+)
 from components.baselines.errors import BaselineError
 from components.encoder.vectors import MemberVectors
 from components.files import whole_directory
 from components.progress import progress
-from components.text.ragged import ragged_positions, run_starts, whole_member_batches
-from components.text.vocabulary import RENDERERS, session_parts
+from components.text.ragged import ragged_positions, run_starts
+from components.text.vocabulary import RENDERERS
 
 WORDS = "words.json"
 VECTORS = "vectors.npy"
 ABOUT = "vectors.json"
-ROWS_AT_ONCE = 200_000
 
 _END_OF_LINE = "</s>"
 
@@ -168,26 +174,14 @@ def context_vectors(
 
     Source: paper, section 5.1 ("session (sentence) embedding and mean-pool over all sessions").
     """
-    wanted = _ExamplesOfMembers(member_ids)
-    first, end = np.asarray(first_session, np.int64), np.asarray(context_end, np.int64)
-    pooled = np.zeros((len(first), words.dimension), np.float32)
-    known = _KnownWords(words)
-    with progress("fastText vectors", total=len(first)) as bar:
-        for batch in _batches(sessions):
-            rows, members = wanted.take(batch)
-            session_vectors, session_offsets = _session_vectors(batch, known)
-            if np.any(end[rows] > np.diff(session_offsets)[members]):
-                late = rows[end[rows] > np.diff(session_offsets)[members]][0]
-                raise BaselineError(
-                    f"{sessions}: member {member_ids[late]!r} has fewer than {end[late]} sessions"
-                )
-            counts = end[rows] - first[rows]
-            span = ragged_positions(session_offsets[members] + first[rows], counts)
-            pooled[rows] = _means(span, counts, len(session_vectors)) @ session_vectors
-            bar.advance(len(rows))
-    missing = wanted.missing()
-    if missing is not None:
-        raise BaselineError(f"{sessions}: holds no member {missing!r}")
+    pooled = np.zeros((len(first_session), words.dimension), np.float32)
+    known = KnownWords(words.word_ids)
+    with progress("fastText vectors", total=len(pooled)) as bar:
+        for found in find_contexts(sessions, member_ids, first_session, context_end):
+            vectors = _session_vectors(found.batch, found.session_starts[:-1], known, words)
+            span = ragged_positions(found.first, found.sessions)
+            pooled[found.rows] = _means(span, found.sessions, len(vectors)) @ vectors
+            bar.advance(len(found.rows))
     return pooled
 
 
@@ -201,63 +195,14 @@ def member_vectors(words: WordVectors, sessions: Path) -> MemberVectors:
     Returns:
         One vector per member of `sessions`, 0 where no word of the trail is known.
     """
-    known, members, pooled = _KnownWords(words), [], []
-    for batch in _batches(sessions):
-        vectors, offsets = _session_vectors(batch, known)
-        counts = np.diff(offsets)
+    known, members, pooled = KnownWords(words.word_ids), [], []
+    for batch in action_batches(sessions):
+        starts, offsets = session_bounds(batch)
+        vectors, counts = _session_vectors(batch, starts, known, words), np.diff(offsets)
         pooled.append(_means(np.arange(len(vectors)), counts, len(vectors)) @ vectors)
         column = batch.column("member_id")
         members.append(column.take(pa.array(run_starts(column))))
     return MemberVectors(pa.chunked_array(members), np.concatenate(pooled), {}, words.version)
-
-
-class _ExamplesOfMembers:
-    """Which examples are a member's; each member is asked for once."""
-
-    def __init__(self, member_ids: Sequence[str] | NDArray):
-        encoded = pa.array(member_ids, type=pa.string()).dictionary_encode()
-        codes = encoded.indices.to_numpy()
-        self._left = {m: code for code, m in enumerate(encoded.dictionary.to_pylist())}
-        self._order = np.argsort(codes, kind="stable")
-        self._counts = np.bincount(codes, minlength=len(self._left))
-        self._starts = np.cumsum(self._counts) - self._counts
-
-    def take(self, batch: pa.RecordBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the examples of the batch's members, and the place of their member in it."""
-        members = batch.column("member_id").take(pa.array(run_starts(batch.column("member_id"))))
-        codes = np.array([self._left.pop(m, -1) for m in members.to_pylist()], dtype=np.int64)
-        places = np.flatnonzero(codes >= 0)
-        codes = codes[places]
-        rows = self._order[ragged_positions(self._starts[codes], self._counts[codes])]
-        return rows, np.repeat(places, self._counts[codes])
-
-    def missing(self) -> str | None:
-        """Return a member who was never met."""
-        return next(iter(self._left), None)
-
-
-class _KnownWords:
-    """Word ids of action rows; every distinct text of a batch is looked up once."""
-
-    def __init__(self, words: WordVectors):
-        self.words = words
-
-    def of_rows(self, batch: pa.RecordBatch) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Return the ids of all rows' known words, end to end, and their number per row."""
-        starts = np.zeros((batch.num_rows, 1 + len(RENDERERS)), np.int64)
-        lengths = np.zeros_like(starts)
-        pieces, held = [], 0
-        for place, column in enumerate(("action", *RENDERERS)):
-            encoded = batch.column(column).dictionary_encode()
-            texts = _rendered(encoded.dictionary.to_pylist(), column)
-            ids, counts = self.words.word_ids([*texts, ""])
-            codes = encoded.indices.fill_null(len(texts)).to_numpy()
-            starts[:, place] = (held + np.cumsum(counts) - counts)[codes]
-            lengths[:, place] = counts[codes]
-            pieces.append(ids)
-            held += len(ids)
-        positions = ragged_positions(starts.ravel(), lengths.ravel())
-        return np.concatenate(pieces)[positions], lengths.sum(axis=1)
 
 
 def _train(
@@ -328,7 +273,7 @@ def _write_corpus(
     actions, columns = _sequence_parts(vertical, sequence)
     lines = 0
     with corpus.open("wb") as out:
-        for batch in _batches(sessions):
+        for batch in action_batches(sessions):
             kept = batch.filter(_of_training_members(batch, split, seed))
             kept = kept.filter(pc.is_in(kept.column("action"), pa.array(actions, pa.string())))
             if kept.num_rows == 0:
@@ -356,12 +301,6 @@ def _sequence_parts(vertical: Vertical, sequence: str) -> tuple[list[str], list[
     return list(vertical.label_actions), posting
 
 
-def _batches(sessions: Path) -> Iterator[pa.RecordBatch]:
-    columns = ["member_id", "session", "action", *RENDERERS]
-    for part in session_parts(sessions):
-        yield from whole_member_batches(part, columns, rows=ROWS_AT_ONCE)
-
-
 def _of_training_members(batch: pa.RecordBatch, split: SplitConfig, seed: int) -> pa.Array:
     starts = run_starts(batch.column("member_id"))
     members = batch.column("member_id").take(pa.array(starts)).to_pylist()
@@ -370,32 +309,16 @@ def _of_training_members(batch: pa.RecordBatch, split: SplitConfig, seed: int) -
 
 
 def _session_vectors(
-    batch: pa.RecordBatch, known: _KnownWords
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return each session's mean word vector, and per member where its sessions lie among them."""
-    starts, offsets = _sessions(batch)
+    batch: pa.RecordBatch, starts: NDArray[np.int64], known: KnownWords, words: WordVectors
+) -> NDArray[np.float32]:
+    """Return the mean word vector of each session; sessions start at rows `starts`."""
     ids, lengths = known.of_rows(batch)
-    per_session = np.add.reduceat(lengths, starts)
-    return _means(ids, per_session, len(known.words.words)) @ known.words.unit, offsets
-
-
-def _sessions(batch: pa.RecordBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows at which sessions start, and per member where its sessions lie among them."""
-    member_starts = run_starts(batch.column("member_id"))
-    session_starts = np.union1d(member_starts, run_starts(batch.column("session")))
-    return session_starts, np.append(
-        np.searchsorted(session_starts, member_starts), len(session_starts)
-    )
-
-
-def _rendered(texts: Sequence[str], column: str) -> list[str]:
-    render = RENDERERS.get(column)
-    return [render(text) for text in texts] if render else list(texts)
+    return _means(ids, np.add.reduceat(lengths, starts), len(words.words)) @ words.unit
 
 
 def _rendered_column(batch: pa.RecordBatch, column: str) -> pa.Array:
     encoded = batch.column(column).dictionary_encode()
-    texts = _rendered(encoded.dictionary.to_pylist(), column)
+    texts = rendered(encoded.dictionary.to_pylist(), column)
     return pa.array([text or None for text in texts], pa.string()).take(encoded.indices)
 
 

@@ -3,14 +3,11 @@
 import json
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from components.activity.config import JOBS, SHOPPING, SplitConfig
-from components.activity.schema import SESSION_SCHEMA
 from components.activity.split import member_split
-from components.baselines import fasttext
+from components.baselines import contexts as reading
 from components.baselines.config import FastTextConfig
 from components.baselines.errors import BaselineError
 from components.baselines.fasttext import (
@@ -20,30 +17,10 @@ from components.baselines.fasttext import (
     train_word_vectors,
 )
 from components.encoder.vectors import MemberVectors, save_member_vectors
+from tests.components.baselines.trails import posting, search, write_sessions
 
 SMALL = FastTextConfig(dimension=8, epochs=3, minimum_count=1, subsampling=1, threads=1)
 NOBODY_HELD_OUT = SplitConfig(validation=0, test=0)
-
-
-def search(query, session=1):
-    return {"action": "JOB_SEARCH", "query": query, "session": session}
-
-
-def posting(action, company, title, session=1):
-    return {"action": action, "company": company, "title": title, "session": session}
-
-
-def write_sessions(directory, *parts):
-    directory.mkdir()
-    for number, part in enumerate(parts):
-        rows = [
-            {"member_id": member, "ts": i, "sequence": i, "channel": "search", **action}
-            for member, actions in sorted(part.items())
-            for i, action in enumerate(actions)
-        ]
-        table = pa.Table.from_pylist(rows, schema=SESSION_SCHEMA)
-        pq.write_table(table, directory / f"part-{number:05d}.parquet")
-    return directory
 
 
 @pytest.fixture
@@ -199,7 +176,7 @@ def test_a_context_without_a_known_word_is_zero(sessions, words):
 def test_batches_do_not_change_the_vectors(sessions, words, monkeypatch):
     examples = [("bob", 0, 2), ("ann", 0, 2), ("bob", 1, 2)]
     whole = contexts(sessions, words, *examples)
-    monkeypatch.setattr(fasttext, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(reading, "ROWS_AT_ONCE", 1)
     np.testing.assert_array_equal(contexts(sessions, words, *examples), whole)
 
 
