@@ -1,4 +1,4 @@
-"""Learn to rank: softmax loss over lists, the best checkpoint by validation NDCG, exact resume."""
+"""Learn to rank: softmax loss over lists, the best checkpoint by validation NDCG."""
 
 import json
 import logging
@@ -14,21 +14,18 @@ from numpy.typing import NDArray
 from components.baselines.fasttext import WordVectors
 from components.encoder.vectors import ABOUT as VECTORS_ABOUT
 from components.files import whole_directory
-from components.progress import progress
 from components.ranking import checkpoint
 from components.ranking.batches import Batch, assemble, in_turn, training_batch
-from components.ranking.checkpoint import Progress
 from components.ranking.config import RankerConfig
 from components.ranking.data import TrainingData
 from components.ranking.errors import RankingError
 from components.ranking.export import export
 from components.ranking.keras import tf, tfr
+from components.ranking.loop import Loop, Schedule
 from components.ranking.model import DeepAndWide, batch_specs, document_specs
-from components.stopping import stop_signal
 
 ABOUT, LOG, SAVED_MODEL = "ranker.json", "log.jsonl", "saved_model"
 LISTS_AT_ONCE = 256
-AVERAGE_EVERY = 5  # steps; reading the weights is not free
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +110,7 @@ def train_ranker(
     return summary
 
 
-class Trainer:
+class Trainer(Loop):
     """A model, its optimiser and the lists that it learns from."""
 
     def __init__(
@@ -156,12 +153,18 @@ class Trainer:
         self._loss = tfr.keras.losses.SoftmaxLoss(reduction=tf.keras.losses.Reduction.SUM)
         documents = document_specs(data.sizes)
         self._score = tf.function(self._scoring.__call__, input_signature=[documents])
-
-    @property
-    def is_chief(self) -> bool:
-        """Whether this process is the one that writes."""
-        resolver = self._strategy.cluster_resolver
-        return resolver is None or not resolver.task_type or resolver.task_id == 0
+        resolver = strategy.cluster_resolver
+        self.is_chief = resolver is None or not resolver.task_type or resolver.task_id == 0
+        self.schedule = Schedule(
+            "ranker",
+            "ndcg",
+            config.steps,
+            config.evaluate_every,
+            config.patience,
+            config.checkpoint_every,
+            config.averaging,
+            together=config.strategy == "multi_worker",
+        )
 
     def at(self, weights: list[NDArray]) -> DeepAndWide:
         """Return the model with given weights, apart from any strategy."""
@@ -169,56 +172,13 @@ class Trainer:
             variable.assign(value)
         return self._scoring
 
-    def run(self, checkpoints: Path | None, of: str) -> Progress:
-        """Train to the end, from a checkpoint of the identity `of` where there is one."""
-        config = self._config
-        state = checkpoint.restore(checkpoints, of) if checkpoints else None
-        if state is None:
-            state = Progress(0, [], [], [], [], [], {})
-        else:
-            self._assign(state.weights)
-        losses = iter(()) if self._is_over(state) else self.steps(state.step)
-        with progress("ranker", total=config.steps, done=state.step) as bar, stop_signal() as stop:
-            for loss in losses:
-                state = self._after_step(state, loss)
-                figures = state.log[-1] if state.log else {}
-                bar.advance(loss=loss, **{k: figures[k] for k in figures if k == "ndcg"})
-                over = self._is_over(state)
-                due = state.step % config.checkpoint_every == 0 and not over
-                # Weights that several processes hold are read by all of them at once or by none.
-                if checkpoints and (due or (stop.signal and config.strategy != "multi_worker")):
-                    held = state._replace(weights=self.weights())
-                    if self.is_chief:
-                        checkpoint.save(checkpoints, held, of)
-                if stop.signal:
-                    logger.info("stopped step=%d checkpoints=%s", state.step, checkpoints)
-                    raise SystemExit(128 + stop.signal)
-                if over:
-                    break
-        return state
+    def variables(self) -> list[Any]:
+        """Return the model's variables."""
+        return list(self._model.variables)
 
-    def _after_step(self, state: Progress, loss: float) -> Progress:
-        config = self._config
-        step, average, losses = state.step + 1, state.average, [*state.losses, loss]
-        if config.averaging and step % AVERAGE_EVERY == 0:
-            average = _averaged(average, _values(self._model.variables), config.averaging)
-        state = state._replace(step=step, average=average, losses=losses)
-        if step % config.evaluate_every and step != config.steps:
-            return state
-        weights = average or _values(self._model.variables)
-        entry = self._evaluate(step, losses, weights)
-        state = state._replace(log=[*state.log, entry], losses=[])
-        if not state.best or entry.get("ndcg", 0) > state.best_entry.get("ndcg", -1):
-            state = state._replace(best=weights, best_entry=entry)
-        return state
-
-    def _is_over(self, state: Progress) -> bool:
-        config = self._config
-        if state.step >= config.steps:
-            return True
-        if not state.best:
-            return False
-        return state.step - state.best_entry["step"] >= config.patience * config.evaluate_every
+    def optimiser_variables(self) -> list[Any]:
+        """Return what the optimiser keeps between steps."""
+        return list(self._optimiser.variables)
 
     def steps(self, first: int) -> Iterator[float]:
         """Take one step after the other, from `first` to the last; yield each one's loss.
@@ -298,7 +258,8 @@ class Trainer:
         self._optimiser.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
-    def _evaluate(self, step: int, losses: list[float], weights: list[NDArray]) -> dict:
+    def evaluate(self, step: int, losses: list[float], weights: list[NDArray]) -> dict:
+        """Return the mean loss of the last steps, and loss and NDCG of the validation lists."""
         entry: dict[str, float] = {"step": step, "loss": float(np.mean(losses))}
         if not len(self._data.validation):
             return entry
@@ -314,15 +275,6 @@ class Trainer:
             loss += float(self._loss(batch.gains, padded))
         validation_loss = loss / len(self._data.validation)
         return entry | {"validation_loss": validation_loss, "ndcg": float(ndcg.result())}
-
-    def weights(self) -> list[NDArray]:
-        """Return everything that a checkpoint holds of the model and its optimiser."""
-        return _values([*self._model.variables, *self._optimiser.variables])
-
-    def _assign(self, weights: list[NDArray]) -> None:
-        variables = [*self._model.variables, *self._optimiser.variables]
-        for variable, value in zip(variables, weights, strict=True):
-            variable.assign(value)
 
 
 def _strategy(config: RankerConfig) -> tf.distribute.Strategy:
@@ -355,13 +307,3 @@ def _start_words(
     rows = np.array([known.words.get(word, -1) for word in words])
     vectors[rows >= 0] = known.unit[rows[rows >= 0]]
     return vectors
-
-
-def _averaged(average: list[NDArray], weights: list[NDArray], kept: float) -> list[NDArray]:
-    if not average:
-        return weights
-    return [kept * old + (1 - kept) * new for old, new in zip(average, weights, strict=True)]
-
-
-def _values(variables: Any) -> list[NDArray]:
-    return [variable.numpy() for variable in variables]
