@@ -53,7 +53,16 @@ class Rank(Protocol):
     def __call__(
         self, rows: NDArray[np.int64], k: int, exclude: sp.csr_matrix | None, /
     ) -> Ranking:
-        """Return labels int32 [n, k] without those of `exclude`, best first, and their scores."""
+        """Rank labels.
+
+        Args:
+            rows: examples, [n].
+            k: labels per example, at most the number of labels.
+            exclude: labels not to return, sparse [n, L].
+
+        Returns:
+            Labels int32 [n, k], best first, -1 where there are fewer; scores float32 [n, k].
+        """
 
 
 def rank_test_rows(

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from components.baselines.predictions import Rank
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.errors import EvaluationError
 from components.evaluation.metrics import (
@@ -26,7 +27,6 @@ from components.evaluation.metrics import (
 )
 from components.evaluation.predictors import (
     TRAINED_ON,
-    Predictor,
     floor_predictors,
 )
 from components.files import whole_file
@@ -70,7 +70,7 @@ class Grader(Protocol):
 
 def evaluate(
     examples: Examples,
-    predictors: Mapping[str, Predictor | Mapping[str, Predictor]],
+    predictors: Mapping[str, Rank | Mapping[str, Rank]],
     target: Path,
     config: EvaluationConfig,
     *,
@@ -200,9 +200,7 @@ def frequency_bands(highest: int) -> dict[str, tuple[int, int]]:
     return bands
 
 
-def _on(
-    dataset: str, methods: Mapping[str, Predictor | Mapping[str, Predictor]]
-) -> dict[str, Predictor]:
+def _on(dataset: str, methods: Mapping[str, Rank | Mapping[str, Rank]]) -> dict[str, Rank]:
     found = {}
     for method, predictor in methods.items():
         if not isinstance(predictor, Mapping):
@@ -213,7 +211,7 @@ def _on(
     return dict(sorted(found.items(), key=lambda item: known.get(item[0], len(known))))
 
 
-def _rank(predictor: Predictor, measures: _Measures, depth: int, method: str) -> NDArray[np.int32]:
+def _rank(predictor: Rank, measures: _Measures, depth: int, method: str) -> NDArray[np.int32]:
     rows, width = measures.rows, measures.truth.shape[1]
     exclude = measures.examples.past_to_exclude(measures.dataset, rows)
     k = min(depth, width)

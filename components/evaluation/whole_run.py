@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from components.baselines.fasttext import WordVectors
 from components.baselines.floors import Ranking
+from components.baselines.linear import linear_predictor
+from components.baselines.predictions import Rank
 from components.encoder.vectors import NEWEST, load_vectors
 from components.encoder.weights import load_label_weights
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.evaluate import METHODS, OURS, evaluate
 from components.evaluation.grading import truth_grader
-from components.evaluation.predictors import Predictor, linear_predictor, slice_predictor
+from components.evaluation.predictors import slice_predictor
 from components.evaluation.report import Suggestion, Trail, VectorMap, write_report
 from components.evaluation.sections import sections
 from components.extreme.training_sets import load_slices
@@ -190,11 +192,11 @@ def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _slices(directory: Path, vectors: NDArray[np.float32]) -> dict[str, Predictor]:
+def _slices(directory: Path, vectors: NDArray[np.float32]) -> dict[str, Rank]:
     return {name: slice_predictor(model, vectors) for name, model in load_slices(directory).items()}
 
 
-def _end_to_end(encoder: Path, vectors: Path) -> Predictor:
+def _end_to_end(encoder: Path, vectors: Path) -> Rank:
     layer, newest = load_label_weights(encoder), load_vectors(vectors, NEWEST)
 
     def predict(rows: NDArray[np.int64], k: int, exclude: sp.csr_matrix | None) -> Ranking:
@@ -216,7 +218,7 @@ def _choose_members(data: Examples, seed: int) -> NDArray[np.int64]:
 def _trails(
     inputs: Inputs,
     data: Examples,
-    predictors: Mapping[str, Predictor],
+    predictors: Mapping[str, Rank],
     rows: NDArray[np.int64],
     config: EvaluationConfig,
 ) -> list[Trail]:
