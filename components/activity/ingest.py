@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from components.activity.config import (
@@ -61,6 +62,16 @@ def ingest_source(
         from components.activity.mind import ingest_mind
 
         summary = ingest_mind(MindConfig(**source), vertical, feed, quarantine_limit=limit)
+    elif kind == "news":
+        from components.activity.mind import ingest_mind
+        from components.newsroom.config import NewsroomConfig
+        from components.newsroom.generate import generate_news
+
+        feed.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=feed.parent, prefix=".mind-") as mind:
+            generate_news(NewsroomConfig(**source), Path(mind, "news"), seed=seed)
+            given = MindConfig(path=f"{mind}/news")
+            summary = ingest_mind(given, vertical, feed, quarantine_limit=limit)
     else:
-        raise ActivityError(f"source.kind: {kind!r} is not jobs, files, shopping or mind")
+        raise ActivityError(f"source.kind: {kind!r} is not jobs, files, shopping, mind or news")
     return asdict(summary)

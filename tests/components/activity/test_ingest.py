@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.activity.config import JOBS, SHOPPING, ActivityConfig
+from components.activity.config import JOBS, NEWS, SHOPPING, ActivityConfig
 from components.activity.ingest import ingest_source
 from components.activity.schema import ActivityError
 
@@ -40,6 +40,14 @@ def test_a_generated_marketplace_makes_a_feed_and_the_truth(tmp_path):
     assert counts["actions"] > 40
     assert list((tmp_path / "feed/actions").glob("*.parquet"))
     assert list((tmp_path / "truth").iterdir())
+
+
+def test_generated_news_are_read_as_mind_is_and_leave_only_a_feed(tmp_path):
+    source = {"kind": "news", "users": 30, "items": 300, "entities": 50}
+    counts = ingest(tmp_path, source, NEWS)
+    assert counts["actions"] > 30
+    assert counts["quarantined"] == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"feed", "truth"}
 
 
 def test_a_real_source_in_place_of_a_generated_one_leaves_no_truth_behind(tmp_path):
