@@ -84,7 +84,7 @@ class Experiment:
 
     Attributes:
         name: of the experiment.
-        service: whose requests are split: encoder, suggestions, ranker or audience.
+        service: whose requests are split: encoder, suggestions, ranker, audience or candidates.
         header: request header that holds the unit, in lower case.
         salt: of the draw.
         layer: range of a shared draw; None where the experiment has its service to itself.

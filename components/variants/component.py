@@ -133,6 +133,41 @@ def offer_audiences(
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def offer_candidates(
+    candidates: dsl.Input[dsl.Model],
+    encoder: dsl.Input[dsl.Model],
+    vectors: dsl.Input[dsl.Dataset],
+    slices: dsl.Input[dsl.Model],
+    words: dsl.Input[dsl.Model],
+    word_vectors: dsl.Input[dsl.Dataset],
+    word_slices: dsl.Input[dsl.Model],
+    examples: dsl.Input[dsl.Dataset],
+    vertical: dict,
+    activity: dict,
+    embed: dict,
+    recipe: str,
+    run: str,
+    seed: int,
+    variants: dsl.Output[dsl.Model],
+):
+    """Package candidate selection by the baseline's clauses, and by predicted entities too."""
+    from pathlib import Path
+
+    from components.variants.names import FASTTEXT, FINETUNED
+    from components.variants.packaging import Origin, package_candidates
+
+    package_candidates(
+        Path(variants.path),
+        Path(candidates.path),
+        {FINETUNED: Path(encoder.path), FASTTEXT: Path(words.path)},
+        {FINETUNED: Path(vectors.path), FASTTEXT: Path(word_vectors.path)},
+        {FINETUNED: Path(slices.path), FASTTEXT: Path(word_slices.path)},
+        Path(examples.path),
+        Origin.of(vertical, activity, embed, recipe, run, seed),
+    )
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def register_variants(
     encoder: dsl.Input[dsl.Model],
     suggestions: dsl.Input[dsl.Model],

@@ -21,7 +21,7 @@ from components.variants.errors import VariantError
 ABOUT, SETTINGS = "variant.json", "settings.json"
 NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
-Service = Literal["encoder", "suggestions", "ranker", "audience"]
+Service = Literal["encoder", "suggestions", "ranker", "audience", "candidates"]
 
 
 class File(Config):

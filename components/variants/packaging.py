@@ -2,11 +2,12 @@
 
 For every service a run offers what it trained and what that is to be compared with: suggestions
 from the fine-tuned encoder beside those from fastText, rankers with and without the activity
-vector, audiences with and without neighbours (paper, Table 7).
+vector, audiences with and without neighbours, candidates with and without predicted entities
+(paper, Table 7).
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -32,6 +33,13 @@ AUDIENCES: dict[str, tuple[dict[str, Any], str]] = {
 
 SUGGESTERS = {FASTTEXT: ("fasttext", "fastText+Slice"), FINETUNED: ("bert", "BERT_FT+Slice")}
 """Variants of the suggestions: the kind of their encoder, and what the report calls them."""
+
+CANDIDATES = {
+    "baseline": "baseline",
+    FASTTEXT: "baseline + fastText entities + SANNS",
+    FINETUNED: "baseline + BERT_FT entities + SANNS",
+}
+"""Variants of candidate selection, and what the report calls them."""
 
 
 class Origin(NamedTuple):
@@ -121,11 +129,6 @@ def package_suggestions(
     with whole_directory(target) as directory:
         for name, encoder in encoders.items():
             kind, method = SUGGESTERS[name]
-            chosen = json.loads((slices[name] / CHOSEN).read_text())
-            parts = {
-                f"slices/{surface}": slices[name] / chosen[dataset]
-                for surface, dataset in SURFACES.items()
-            }
             metrics = {
                 f"{row['dataset']} {metric}": row[metric]
                 for row in rows
@@ -134,8 +137,7 @@ def package_suggestions(
             }
             package = write_package(
                 directory / name,
-                parts
-                | {"encoder": encoder, "examples/labels.parquet": examples / "labels.parquet"},
+                _predicting(encoder, slices[name], examples, SURFACES),
                 service="suggestions",
                 name=name,
                 encoder_kind=kind,
@@ -223,11 +225,66 @@ def package_audiences(target: Path, audience: Path, uses: Uses, origin: Origin) 
     return packages
 
 
+def package_candidates(
+    target: Path,
+    candidates: Path,
+    encoders: Mapping[str, Path],
+    vectors: Mapping[str, Path],
+    slices: Mapping[str, Path],
+    examples: Path,
+    origin: Origin,
+) -> list[Package]:
+    """Package candidate selection below `target`; none where the run has none.
+
+    Args:
+        target: directory that takes one directory per variant.
+        candidates: directory written by `train_candidates`.
+        encoders: by name, what a visitor's entities are predicted with; members' are the store's.
+        vectors: everyone's, by encoder; the store content of the encoder's name holds them.
+        slices: directories written by `train_slices`, by encoder.
+        examples: directory written by `build_examples`.
+        origin: of the run.
+    """
+    packages = []
+    with whole_directory(target) as directory:
+        if not any(candidates.iterdir()):
+            return []
+        rows = json.loads((candidates / "measured.json").read_text())["rows"]
+        for name, method in CANDIDATES.items():
+            parts = {"candidates": candidates / name}
+            reads: dict[str, Any] = {}
+            if name in encoders:
+                parts |= _predicting(encoders[name], slices[name], examples, ["any"])
+                reads = {"encoder_kind": SUGGESTERS[name][0], "dataset": name}
+                reads |= _of_vectors(vectors[name])
+            package = write_package(
+                directory / name,
+                parts,
+                service="candidates",
+                name=name,
+                metrics=_row(rows, method, ("auc", "f1")),
+                **reads,
+                **origin._asdict(),
+            )
+            packages.append(package._replace(path=target / name))
+    return packages
+
+
 def packages_below(directory: Path) -> list[Path]:
     """Return the package directories below a directory, what others are compared with first."""
-    order = [*SUGGESTERS, *RANKERS, *AUDIENCES]
+    order = [*CANDIDATES, *RANKERS, *AUDIENCES]  # suggestions are named as candidates are
     found = sorted(path.parent for path in directory.rglob(ABOUT))
     return sorted(found, key=lambda path: order.index(path.name) if path.name in order else -1)
+
+
+def _predicting(
+    encoder: Path, slices: Path, examples: Path, surfaces: Iterable[str]
+) -> dict[str, Path]:
+    """Return the parts that predict entities of actions."""
+    chosen = json.loads((slices / CHOSEN).read_text())
+    models = {f"slices/{surface}": slices / chosen[SURFACES[surface]] for surface in surfaces}
+    labels = {"examples/labels.parquet": examples / "labels.parquet"}
+    return {"encoder": encoder} | models | labels
 
 
 def _of_vectors(vectors: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pydantic import Field, RootModel, ValidationError, field_validator
 from components.config import Config
 from serving.router.errors import RouterError
 
-SERVICES = ("encoder", "suggestions", "ranker", "audience")
+SERVICES = ("encoder", "suggestions", "ranker", "audience", "candidates")
 
 _HOST = re.compile(r"^(?:[A-Za-z0-9{}]([-A-Za-z0-9.{}]*[A-Za-z0-9{}])?|\[[0-9a-fA-F:]+\]):(\d+)$")
 

@@ -10,7 +10,13 @@ from components.experiments.places import Folder
 from components.variants.enrol import enrol
 from components.variants.names import FINETUNED
 from components.variants.package import read_about, write_package
-from components.variants.packaging import AUDIENCES, RANKERS, SUGGESTERS, packages_below
+from components.variants.packaging import (
+    AUDIENCES,
+    CANDIDATES,
+    RANKERS,
+    SUGGESTERS,
+    packages_below,
+)
 
 RAMPS = Path(__file__).parents[2] / "k8s" / "experiments"
 OFFERED = {
@@ -18,6 +24,7 @@ OFFERED = {
     "suggestions": list(SUGGESTERS),
     "ranker": list(RANKERS),
     "audience": list(AUDIENCES),
+    "candidates": list(CANDIDATES),
 }
 
 
