@@ -19,6 +19,20 @@ CHECK_SECONDS = 1.0
 Value = TypeVar("Value")
 
 
+class Entity(NamedTuple):
+    """A label that was predicted.
+
+    Attributes:
+        text: of the label.
+        kind: "query" or "entity".
+        score: of the classifiers, higher is better.
+    """
+
+    text: str
+    kind: str
+    score: float
+
+
 class Content(NamedTuple):
     """What the records of a version speak of.
 
@@ -86,6 +100,30 @@ class Lookup:
     async def record(self, member: str) -> Any:
         """Return a member's record; None where there is none."""
         return await self._ask("get", lambda: self._store.get(member))
+
+    async def entities(
+        self, member: str, surface: str, own: Sequence[tuple[str, str]]
+    ) -> list[Entity] | None:
+        """Return what was predicted of a member, best first; None where there is no record.
+
+        Args:
+            member: its id.
+            surface: which of the record's lists.
+            own: text and kind of the labels, for a version that was pushed without.
+        """
+        record = await self.record(member)
+        if record is None:
+            return None
+        content = self.content(record.version)
+        if surface not in content.surfaces:
+            return None
+        row, labels = content.surfaces.index(surface), content.labels or own
+        found = zip(record.labels[row].tolist(), record.scores[row].tolist(), strict=True)
+        return [
+            Entity(text=labels[label][0], kind=labels[label][1], score=score)
+            for label, score in found
+            if 0 <= label < len(labels)
+        ]
 
     def content(self, number: int) -> Content:
         """Return the labels and surfaces of the version that a record was read from.
