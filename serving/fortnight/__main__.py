@@ -20,6 +20,7 @@ _HELP = {
     "days": "simulated days",
     "visits": "mean visits per member over all days",
     "suggestions": "suggested searches on a home page",
+    "recommended": "postings on a page of recommendations",
     "postings": "fresh postings a day",
     "named": "members asked for per fresh posting",
     "concurrency": "requests under way at a time",

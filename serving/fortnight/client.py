@@ -84,7 +84,7 @@ class RouterClient:
         """Ask a service, many questions at once.
 
         Args:
-            service: suggestions, ranker or audience.
+            service: suggestions, ranker, audience or candidates.
             questions: each goes out as a request of its own.
 
         Returns:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from components.config import Config
+from components.marketplace.response import PLACES
 
 
 class FortnightConfig(Config):
@@ -12,6 +13,7 @@ class FortnightConfig(Config):
         days: simulated days.
         visits: mean visits per member over all days; each member's share follows his past.
         suggestions: suggested searches on a home page.
+        recommended: postings on a page of recommendations, one page a day for who visits.
         postings: fresh postings a day, each announced to an audience.
         named: members that are asked for per fresh posting; those of an arm are notified.
         concurrency: requests under way at a time.
@@ -23,6 +25,7 @@ class FortnightConfig(Config):
     days: int = Field(default=14, ge=1, le=365)
     visits: float = Field(default=4.0, gt=0, le=200)
     suggestions: int = Field(default=5, ge=1, le=10)
+    recommended: int = Field(default=10, ge=1, le=PLACES)
     postings: int = Field(default=40, ge=0, le=10_000)
     named: int = Field(default=40, ge=1, le=1_000)
     concurrency: int = Field(default=8, ge=1, le=256)

@@ -22,7 +22,7 @@ from components.experiments.exposures import (
 from components.experiments.manifest import Experiment
 from components.experiments.result import Analysis, Comparison
 from serving.fortnight.errors import FortnightError
-from serving.fortnight.replay import AUDIENCE, RANKER, SUGGESTIONS
+from serving.fortnight.replay import AUDIENCE, CANDIDATES, RANKER, SUGGESTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ OUTCOMES_OF = {
     SUGGESTIONS: (SUGGESTIONS, RANKER),
     RANKER: (RANKER,),
     AUDIENCE: (AUDIENCE,),
+    CANDIDATES: (CANDIDATES,),
 }
 
 
@@ -52,6 +53,7 @@ TABLE_7 = {
     SUGGESTIONS: Published("Query recommendation", 1.35, 0.82),
     RANKER: Published("Job search ranking", 1.46, 1.5),
     AUDIENCE: Published("Notifications", 0.43, 1.45),
+    CANDIDATES: Published("Candidate selection", 1.34, 0.93),
 }
 
 

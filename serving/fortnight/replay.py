@@ -41,6 +41,7 @@ from serving.fortnight.uses import Asks, Pages, Uses
 from serving.fortnight.visits import draw_visits
 
 SUGGESTIONS, RANKER, AUDIENCE = "suggestions", "ranker", "audience"
+CANDIDATES = "candidates"
 SETTINGS = "replay.json"
 FEWEST_FAILURES = 5
 
@@ -97,7 +98,7 @@ class Replay:
 
     def _day(self, day: int) -> None:
         config, self._requests = self._config, []
-        rng = [np.random.default_rng([config.seed, day, part]) for part in range(4)]
+        rng = [np.random.default_rng([config.seed, day, part]) for part in range(5)]
         visits = draw_visits(self._population, config, rng[0])
         experiments = load_experiments(self._experiments)
         names = self._population.member_ids.to_pylist()
@@ -105,6 +106,8 @@ class Replay:
         exposed = self._record.exposures(AUDIENCE, experiments, assigned, _name(day))
         known = set(self._known)
         home = self._uses.home_pages(visits, known)
+        selected = self._uses.recommendations(visits)
+        seen = self._respond(selected, rng[4])
         searched = self._uses.results_pages(visits, home.query, rng[1])
         found = self._respond(searched, rng[1])
         told = self._uses.notifications(
@@ -116,11 +119,14 @@ class Replay:
         of_day = [exposure_id(_name(day), names[row]) for row in told.member]
         for service, outcomes in (
             (SUGGESTIONS, self._record.of_home_pages(home)),
+            (CANDIDATES, self._record.of_pages(selected, seen)),
             (RANKER, self._record.of_pages(searched, found)),
             (AUDIENCE, self._record.of_pages(told, heard, of_day)),
         ):
             write_outcomes(outcomes, self._state / "outcomes" / service / f"{_name(day)}.parquet")
-        applications = application_table([(RANKER, searched, found), (AUDIENCE, told, heard)])
+        applications = application_table(
+            [(CANDIDATES, selected, seen), (RANKER, searched, found), (AUDIENCE, told, heard)]
+        )
         new = sorted(known - self._known)
         taken = {"member": [member for member, _ in new], "text": [text for _, text in new]}
         with whole_directory(self._state / "days" / _name(day)) as directory:
@@ -129,10 +135,11 @@ class Replay:
             pq.write_table(pa.table(taken, schema=TAKEN_SCHEMA), directory / "taken.parquet")
         self._known = known
         logger.info(
-            "day=%d visits=%d taken=%d searches=%d notified=%d applications=%d",
+            "day=%d visits=%d taken=%d recommended=%d searches=%d notified=%d applications=%d",
             day,
             len(visits.member),
             len(new),
+            len(selected.member),
             len(searched.member),
             len(told.member),
             len(applications),

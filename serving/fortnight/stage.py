@@ -92,7 +92,7 @@ def staged(
 ) -> Findings:
     """Serve the fortnight's own experiments, replay, stop serving, and analyse.
 
-    Three uses are compared; an A/A test and a broken variant, which its guardrail has to stop, run
+    Four uses are compared; an A/A test and a broken variant, which its guardrail has to stop, run
     beside them. A fortnight that was cut short goes on; one that is done is only analysed.
 
     Args:

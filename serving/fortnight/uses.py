@@ -1,4 +1,4 @@
-"""The three uses that a replay exercises: home page, results page, notification."""
+"""The uses that a replay exercises: home page, recommendations, results page, notification."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -104,6 +104,18 @@ class Uses:
         query = [new or own for new, own in zip(taken, visits.query, strict=True)]
         return HomePages(visits.member, replies, taken, query)
 
+    def recommendations(self, visits: Visits) -> Pages:
+        """Show each visitor of the day the postings selected for him, at his first visit."""
+        _, first = np.unique(visits.member, return_index=True)
+        row = np.sort(first)
+        places = visits.of_recommended.shape[2]
+        names = [self._names[member] for member in visits.member[row]]
+        questions = [Question(name, {"member_id": name, "k": places}) for name in names]
+        replies = self._ask("candidates", questions)
+        selected = [[self._postings[item] for item in _selected(reply)] for reply in replies]
+        luck, appetite = visits.of_recommended[:, row], visits.appetite[row]
+        return Pages(replies, visits.member[row], selected, luck, appetite)
+
     def results_pages(self, visits: Visits, query: list[str], rng: np.random.Generator) -> Pages:
         """Search for each visit's query, and let the ranker order what the engine finds."""
         found = self._engine.find(query)
@@ -193,6 +205,10 @@ def _texts(reply: Reply) -> list[str]:
 
 def _ranked(reply: Reply) -> list[str]:
     return (reply.prediction or {}).get("ranked", [])
+
+
+def _selected(reply: Reply) -> list[str]:
+    return [own["item_id"] for own in (reply.prediction or {}).get("candidates", [])]
 
 
 def _members(reply: Reply) -> list[dict]:

@@ -28,6 +28,7 @@ class Visits(NamedTuple):
         appetite: float64[n], added to the log odds of applying in this visit.
         of_suggestions: float64[n, k], luck at the suggestions.
         of_places: float32[LUCK, n, PLACES], luck at the places of a results page.
+        of_recommended: float32[LUCK, n, p], luck at the places of a page of recommendations.
     """
 
     member: NDArray[np.int64]
@@ -35,6 +36,7 @@ class Visits(NamedTuple):
     appetite: NDArray[np.float64]
     of_suggestions: NDArray[np.float64]
     of_places: NDArray[np.float32]
+    of_recommended: NDArray[np.float32]
 
 
 def draw_visits(
@@ -54,6 +56,7 @@ def draw_visits(
         appetite=draw_appetite(population, member, rng),
         of_suggestions=rng.random((len(member), config.suggestions)),
         of_places=rng.random((LUCK, len(member), PLACES), dtype=np.float32),
+        of_recommended=rng.random((LUCK, len(member), config.recommended), dtype=np.float32),
     )
 
 

@@ -64,7 +64,7 @@ def experiments(tmp_path):
     def write(salt="a"):
         directory = tmp_path / f"experiments-{salt}"
         directory.mkdir(exist_ok=True)
-        for service in ("suggestions", "ranker", "audience"):
+        for service in ("suggestions", "ranker", "audience", "candidates"):
             text = MANIFEST.format(service=service, salt=f"{service}-{salt}")
             (directory / f"{service}.yaml").write_text(text)
         return directory
@@ -155,6 +155,13 @@ class Services:
                 {"member_id": name, "score": -float(place)} for place, name in enumerate(names)
             ]
         }
+
+    def candidates(self, asked, good):
+        postings = np.arange(len(self.items))
+        fit = self.fit(np.full(len(postings), self.rows[asked["member_id"]]), postings)
+        order = np.argsort(-fit if good else fit, kind="stable")[: asked["k"]]
+        items = self.population.texts.items.take(order.tolist()).to_pylist()
+        return {"candidates": [{"item_id": item, "score": 0.5, "why": []} for item in items]}
 
     def fit(self, member, posting):
         members, who = self.population.members, np.array(member)

@@ -35,6 +35,9 @@ KNOWS = {
     "ranker-full": 1.0,
     "audience-exact": 0.1,
     "audience-expanded": 1.0,
+    "candidates-baseline": 0.3,
+    "candidates-fasttext": 0.7,
+    "candidates-finetuned": 1.0,
 }
 CONFIG = FortnightConfig(days=4, visits=8.0, postings=20, named=80, concurrency=2)
 # Few members: the broken variant gets more of them, and is judged by fewer requests.
@@ -153,7 +156,7 @@ def analysis(fortnight, name):
 def test_the_manifests_of_the_fortnight_hold_together():
     loaded = load_experiments(MANIFESTS)
     assert not loaded.rejected
-    assert len(loaded) == 5
+    assert len(loaded) == 6
 
 
 def test_better_models_win(fortnight):
@@ -161,6 +164,7 @@ def test_better_models_win(fortnight):
         "suggestions-vectors": [("finetuned", "ctr")],
         "ranker-history": [("no-history-vector", "ctr"), ("full", "ctr"), ("full", "apply")],
         "audience-expansion": [("expanded", "ctr"), ("expanded", "apply")],
+        "candidates-entities": [("fasttext", "ctr"), ("finetuned", "ctr"), ("finetuned", "apply")],
     }
     for name, lifts in better.items():
         for variant, metric in lifts:
@@ -191,18 +195,22 @@ def test_the_split_is_as_declared_in_every_epoch(fortnight):
         assert not any(epoch.mismatch for epoch in found.epochs), found.experiment
 
 
-def test_table_7_has_the_three_uses_beside_the_papers_figures(fortnight):
+def test_table_7_has_the_four_uses_beside_the_papers_figures(fortnight):
     rows = [(row.analysis.service, row.variant) for row in fortnight.findings.rows()]
     assert rows == [
         ("suggestions", "finetuned"),
         ("ranker", "no-history-vector"),
         ("ranker", "full"),
         ("audience", "expanded"),
+        ("candidates", "fasttext"),
+        ("candidates", "finetuned"),
     ]
     console = Console(record=True)
     print_table(fortnight.findings, console)
     text = console.export_text()
     for said in ("Query recommendation", "+1.35", "+0.82", "+1.46", "+1.50", "+0.43", "+1.45"):
+        assert said in text
+    for said in ("Candidate selection", "+1.34", "+0.93"):
         assert said in text
     assert "broken is at 0 % now" in text
 

@@ -48,7 +48,12 @@ def test_a_seed_decides_everything_but_the_answers(replay, services, tmp_path):
 def test_better_answers_win_in_every_use(replay, services, market, experiments, tmp_path):
     replay(services, config=FortnightConfig(days=3, visits=6.0, postings=40, named=60)).run()
     names, state = market.population.member_ids.to_pylist(), tmp_path / "state"
-    for service, metric in (("suggestions", "click"), ("ranker", "apply"), ("audience", "apply")):
+    for service, metric in (
+        ("suggestions", "click"),
+        ("ranker", "apply"),
+        ("audience", "apply"),
+        ("candidates", "apply"),
+    ):
         own = arms(experiments(), service, names)
         good, bad = (count(state, service, metric, own[arm]) for arm in ("good", "bad"))
         assert good > 1.5 * bad, service
@@ -64,7 +69,7 @@ def test_nothing_is_planted_who_gets_which_variant_changes_nothing_by_itself(
 
     replay(equal, state="one", salt="a").run()
     replay(equal, state="other", salt="b").run()
-    for service in ("suggestions", "ranker"):
+    for service in ("suggestions", "ranker", "candidates"):
         assert happened(tmp_path / "one", service) == happened(tmp_path / "other", service)
 
 
@@ -76,7 +81,7 @@ def test_a_replay_that_was_cut_short_goes_on_as_if_it_had_not_been(replay, servi
 
         def until(service, questions):
             calls.append(service)
-            if len(calls) == 5:
+            if len(calls) == 6:
                 raise KeyboardInterrupt
             return ask(service, questions)
 
@@ -157,7 +162,7 @@ def test_every_member_of_an_experiment_is_exposed_to_notifications_before_any(
 
 def test_outcomes_name_the_request_they_came_from(replay, services, tmp_path):
     replay(services).run()
-    for service in ("suggestions", "ranker"):
+    for service in ("suggestions", "ranker", "candidates"):
         table = read_outcomes(tmp_path / "state" / "outcomes" / service)
         assert table.schema == OUTCOME_SCHEMA
         parts = (tmp_path / "state" / "days").glob("*/requests.parquet")
