@@ -1,0 +1,198 @@
+"""The weights of clauses: one light model of P(apply | member, posting) for all members.
+
+A clause weighs what its source and kind, its rank and strength among its like, and the rarity of
+its attributes say; a posting's log-odds are the sum over the clauses that it matches. Weights are
+never negative, so that a posting cannot lose by matching more, and the model is linear in its
+parameters: a logistic regression on sums over matched clauses.
+
+Source: paper, sections 4.4 and 5.5; Borisyuk et al., CaSMoS, KDD 2016.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.candidates.clauses import KINDS, SOURCES, Clauses
+from components.candidates.errors import CandidatesError
+from components.candidates.kernels import match
+from components.candidates.postings import Lists
+
+FACTS = ("matched", "rank", "strength", "rarity")
+"""What is known of a clause: 1, the inverse of its place, its strength, and its rarity, 0 to 1."""
+
+WIDTH = len(SOURCES) * len(KINDS) * len(FACTS)
+FILE = "weights.json"
+
+
+class Weights(NamedTuple):
+    """Parameters of the model.
+
+    Attributes:
+        facts: float64[WIDTH], by source, kind and fact, none negative.
+        base: log-odds where nothing matches, among all pairs.
+        slope, offset: of the curve from log-odds to the probability that a posting which the member
+            is shown is applied to.
+        threshold: log-odds from which a posting counts as retrieved for F1.
+    """
+
+    facts: NDArray[np.float64]
+    base: float
+    slope: float
+    offset: float
+    threshold: float
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            CandidatesError: the file is missing or damaged; names it.
+        """
+        path = directory / FILE
+        try:
+            said = json.loads(path.read_text())
+            facts = np.array([said["facts"][name] for name in fact_names()], np.float64)
+            return cls(facts, *(float(said[name]) for name in cls._fields[1:]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CandidatesError(f"{path}: missing or damaged: {error!r}") from error
+
+    def save(self, directory: Path) -> None:
+        """Write the parameters by name."""
+        facts = dict(zip(fact_names(), self.facts.tolist(), strict=True))
+        said = {"facts": facts, **{name: getattr(self, name) for name in self._fields[1:]}}
+        (directory / FILE).write_text(json.dumps(said, indent=1) + "\n")
+
+    def of(self, clauses: Clauses, rarity: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the weight of each clause, float32[c].
+
+        Args:
+            clauses: of any members.
+            rarity: of attributes, see `rarity`.
+        """
+        columns, values = facts_of(clauses, rarity)
+        own = self.facts[columns[:, None] + np.arange(len(FACTS))]
+        return (own * values).sum(axis=1).astype(np.float32)
+
+    def odds(self, facts: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the log-odds of pairs of these facts, [n, WIDTH], among all pairs."""
+        return facts @ self.facts + self.base
+
+    def probability(self, log_odds: NDArray) -> NDArray[np.float64]:
+        """Return the probability that a posting shown is applied to."""
+        return logistic(self.slope * np.asarray(log_odds, np.float64) + self.offset)
+
+
+def fact_names() -> list[str]:
+    """Name the parameters, in order: "applied, title: rank"."""
+    return [f"{source}, {kind}: {fact}" for source in SOURCES for kind in KINDS for fact in FACTS]
+
+
+def rarity_of(lists: Lists, postings: int) -> NDArray[np.float32]:
+    """Return how rare each attribute is, float32[attributes]: 1 is had by one posting, 0 by all."""
+    had = np.diff(lists.offsets)
+    return (np.log(postings / np.maximum(had, 1)) / np.log(max(postings, 2))).astype(np.float32)
+
+
+def facts_of(
+    clauses: Clauses, rarity: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the first parameter of each clause, int64[c], and its facts, float32[c, FACTS]."""
+    column = (clauses.source.astype(np.int64) * len(KINDS) + clauses.kind) * len(FACTS)
+    both = np.where(clauses.second >= 0, rarity[clauses.second], 0)
+    rare = np.minimum(rarity[clauses.first] + both, 1)
+    place = 1 / (1 + clauses.rank.astype(np.float32))
+    values = np.stack([np.ones_like(rare), place, clauses.strength, rare], axis=1)
+    return column, values.astype(np.float32)
+
+
+def matched_facts(
+    clauses: Clauses,
+    has: Lists,
+    rarity: NDArray[np.float32],
+    *,
+    member: NDArray[np.int64],
+    posting: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Sum the facts of the clauses that each pair matches, float32[n, WIDTH].
+
+    Args:
+        clauses: of all members.
+        has: attributes of all postings.
+        rarity: of the attributes.
+        member: of each pair.
+        posting: of each pair.
+    """
+    columns, values = facts_of(clauses, rarity)
+    both = clauses.first, clauses.second
+    return match(*has, posting, clauses.offsets, member, *both, columns, values, WIDTH)
+
+
+def fit(
+    facts: NDArray[np.float32], applied: NDArray[np.bool_], shown: NDArray[np.bool_], penalty: float
+) -> Weights:
+    """Learn the parameters; see `Weights`.
+
+    Args:
+        facts: of pairs, [n, WIDTH].
+        applied: whether the member applied.
+        shown: whether he was shown it, rather than drawn at random.
+        penalty: on half the squares of the parameters.
+    """
+    from scipy.optimize import minimize
+
+    used = np.flatnonzero(facts.any(axis=0))
+    x = facts[:, used].astype(np.float64)
+    scale = np.maximum(x.std(axis=0), 1e-9)
+    x = np.column_stack([x / scale, np.ones(len(x))])
+
+    def loss(parameters: NDArray) -> tuple[float, NDArray]:
+        odds = x @ parameters
+        value = np.logaddexp(0, odds).sum() - odds[applied].sum()
+        slope = x.T @ (logistic(odds) - applied)
+        held = np.append(parameters[:-1], 0)
+        return value + penalty / 2 * (held @ held), slope + penalty * held
+
+    bounds = [(0, None)] * len(used) + [(None, None)]
+    start = np.append(np.zeros(len(used)), _log_odds(applied.mean()))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    learnt = np.zeros(facts.shape[1])
+    learnt[used] = found[:-1] / scale
+    odds = facts @ learnt + found[-1]
+    slope, offset = _platt(odds[shown], applied[shown])
+    return Weights(learnt, float(found[-1]), slope, offset, best_threshold(odds, applied))
+
+
+def best_threshold(scores: NDArray, applied: NDArray[np.bool_]) -> float:
+    """Return the score from which, taken as applied, F1 is highest."""
+    order = np.argsort(-scores, kind="stable")
+    ascending = scores[order]
+    right = np.cumsum(applied[order])
+    f1 = 2 * right / (np.arange(1, len(order) + 1) + applied.sum())
+    # Pairs of one score stand or fall together.
+    last = np.append(ascending[1:] != ascending[:-1], True)
+    return float(ascending[np.argmax(np.where(last, f1, -1))])
+
+
+def logistic(odds: NDArray) -> NDArray:
+    """Return probabilities of log-odds."""
+    return 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+
+
+def _platt(odds: NDArray, applied: NDArray[np.bool_]) -> tuple[float, float]:
+    """Fit slope and offset of the logistic curve from scores to outcomes.
+
+    Source: Platt, Probabilistic outputs for support vector machines, 1999.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if applied.all() or not applied.any():
+        return 1.0, 0.0
+    curve = LogisticRegression(C=1e6).fit(odds[:, None], applied)
+    return float(curve.coef_[0, 0]), float(curve.intercept_[0])
+
+
+def _log_odds(share: float) -> float:
+    return float(np.log(share / (1 - share)))
