@@ -163,7 +163,7 @@ def training_batch(
     """
     steps_of_epoch = max(1, len(numbers) // batch)
     epoch, place = divmod(step, steps_of_epoch)
-    order = _epoch_order(len(numbers), epoch, seed)
+    order = epoch_order(len(numbers), epoch, seed)
     replica, replicas = share
     chosen = numbers[order[place * batch : (place + 1) * batch][replica::replicas]]
     random = np.random.default_rng([seed, step, replica])
@@ -184,7 +184,8 @@ class _LastOrder:
     order: NDArray[np.int64]
 
 
-def _epoch_order(count: int, epoch: int, seed: int) -> NDArray[np.int64]:
+def epoch_order(count: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    """Return the order in which an epoch visits `count` lists, a pure function of its arguments."""
     key = (count, epoch, seed)
     if _LastOrder.key != key:
         _LastOrder.order = np.random.default_rng([seed, epoch]).permutation(count)

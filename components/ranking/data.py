@@ -107,8 +107,8 @@ class TrainingData(NamedTuple):
             training,
             validation[has_gain(lists, validation)],
             sizes,
-            _without(_scale(lists.continuous, documents_of(lists, side)), lists, config),
-            _scale(opened.rows, examples[examples >= 0]),
+            _without(scale_of(lists.continuous, documents_of(lists, side)), lists, config),
+            scale_of(opened.rows, examples[examples >= 0]),
         )
 
 
@@ -136,8 +136,8 @@ def _without(scale: Scale, lists: Lists, config: RankerConfig) -> Scale:
     return scale._replace(deviation=deviation.astype(np.float32))
 
 
-def _scale(array: NDArray[np.float32], rows: NDArray[np.int64]) -> Scale:
-    """Mean and deviation in double precision, a slice at a time: arrays are memory-mapped."""
+def scale_of(array: NDArray[np.floating], rows: NDArray[np.int64]) -> Scale:
+    """Return mean and deviation of the rows of an array, float[n, width], which may be mapped."""
     total = np.zeros(array.shape[1])
     squares = np.zeros(array.shape[1])
     for start in range(0, len(rows), ROWS_AT_ONCE):
