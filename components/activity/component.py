@@ -45,6 +45,7 @@ def cut_sessions(
     from pathlib import Path
 
     from components.activity.config import ActivityConfig
+    from components.activity.posting_labels import carry_posting_labels
 
     given = (Path(feed.path, "actions"), Path(sessions.path), ActivityConfig(**config))
     if job:
@@ -56,6 +57,7 @@ def cut_sessions(
         from components.activity.sessions import write_sessions
 
         counts = write_sessions(*given)
+    carry_posting_labels(Path(feed.path), Path(sessions.path))
     for name, count in counts.items():
         metrics.log_metric(name, count)
 

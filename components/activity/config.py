@@ -19,7 +19,8 @@ class Vertical(Config):
             often a company).
         channels: where actions happen.
         label_actions: actions whose text becomes a label to predict.
-        posting_label: what names a posting as a label: its company and title, or its title alone.
+        posting_label: what names a posting as a label: its company and title, its title alone, or
+            its attributes, the `labels` that the feed's postings have, each a label of its own.
     """
 
     actions: dict[ActionName, ActionKind] = Field(
@@ -40,7 +41,7 @@ class Vertical(Config):
         default=("search", "recommendation", "alert", "notification", "navigation"), min_length=1
     )
     label_actions: tuple[ActionName, ...] = Field(default=("JOB_SEARCH", "APPLY"), min_length=1)
-    posting_label: Literal["company_title", "title"] = "company_title"
+    posting_label: Literal["company_title", "title", "attributes"] = "company_title"
 
     @field_validator("actions")
     @classmethod
@@ -69,7 +70,7 @@ NEWS = Vertical(
     actions={"VIEW": "posting"},
     channels=("navigation", "recommendation"),
     label_actions=("VIEW",),
-    posting_label="title",
+    posting_label="attributes",
 )
 
 
@@ -102,12 +103,15 @@ class MindConfig(Config):
             simply `train` and `dev`.
         size: which of the two publications to read.
         abstract: whether a news item's text ends with its abstract, as in the paper's Appendix A.
+        dev_clicks: whether models may learn of the clicks on dev's pages. The histories in dev
+            are read either way.
     """
 
     kind: Literal["mind"] = "mind"
     path: str = Field(min_length=1)
     size: Literal["small", "large"] = "small"
     abstract: bool = True
+    dev_clicks: bool = False
 
 
 class ShoppingConfig(Config):

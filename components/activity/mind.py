@@ -32,16 +32,25 @@ UNKNOWN_ITEM = "unknown item"
 HOUR = 3_600_000_000
 ROWS_PER_BLOCK = 1 << 17
 
-FOLDS = {"train": ("train",), "dev": ("dev", "valid")}
-"""The parts of the data set that have labels, and the plain names of their folders."""
+TRAIN, DEV, TEST = "train", "dev", "test"
+FOLDS = {TRAIN: ("train",), DEV: ("dev", "valid"), TEST: ("test",)}
+"""The parts of the data set, and the plain names of their folders; test may be missing."""
 
 
 class Impression(NamedTuple):
-    """One page shown to a member: when, what he had read by then, and what he clicked on it."""
+    """One page shown to a member.
+
+    Attributes:
+        ts: when, microseconds UTC.
+        history: what he had read by then.
+        clicked: what he clicked on it.
+        hidden: whether these clicks are kept from models.
+    """
 
     ts: int
     history: Sequence[str]
     clicked: Sequence[str]
+    hidden: bool = False
 
 
 class Click(NamedTuple):
@@ -56,11 +65,20 @@ class Click(NamedTuple):
 def ingest_mind(
     config: MindConfig, vertical: Vertical, target: Path, *, quarantine_limit: float
 ) -> IngestSummary:
-    """Write the feed of the train and dev folders of MIND.
+    """Write the feed of the folders train, dev and, where it is there, test of MIND.
 
-    Beside the actions the feed has what labels and ranking need later: `postings/` (item_id, title
-    as in the actions, category, subcategory, entities) and `impressions/` (member_id, ts, channel,
-    query, item_ids from the top, outcomes: VIEW or nothing, fold: train or dev).
+    Each member's clicks become actions, one session each (see `trail`), whose title is the item's
+    text: category, subcategory, title and abstract, as far as it has them. Clicks on pages of dev
+    are left out unless `config.dev_clicks`. Beside the actions the feed has what labels and ranking
+    need later:
+
+    - `postings/`: item_id, title (as in the actions, null without any text), category,
+      subcategory, entities (Wikidata ids of title and abstract, sorted) and labels
+      (`category_subcategory`, then each entity's name and id, `Tiger Woods (Q10993)`).
+    - `impressions/`: member_id, ts, channel, query (null), item_ids from the top, outcomes (VIEW or
+      nothing), fold (train or dev), impression_id and history (item ids) as in the file; by member
+      and time. Item ids that news.tsv does not explain stay.
+    - `unlabelled/`: the same of the test part, whose outcomes nobody knows: all are nothing.
 
     Args:
         config: where the user unpacked it.
@@ -73,7 +91,7 @@ def ingest_mind(
             set aside.
     """
     check_vertical(vertical, config.kind, {ACTION: "posting"}, (READ, SHOWN))
-    files = [(fold, *_files(config, fold)) for fold in FOLDS]
+    files = [(fold, *found) for fold in FOLDS if (found := _files(config, fold))]
     engine = open_engine()
     engine.execute(TABLES)
     with (
@@ -83,18 +101,21 @@ def ingest_mind(
         for fold, news, behaviors in files:
             _load(engine, news, feed, reason=NEWS_REASON, insert=NEWS, values=(config.abstract,))
             bar.advance(news.size)
+            marked = "" if fold == TEST else "-[01]"
             _load(
                 engine,
                 behaviors,
                 feed,
-                reason=BEHAVIOR_REASON,
+                reason=BEHAVIOR_REASON.format(marked=marked),
                 insert=BEHAVIORS,
                 values=(behaviors.name, fold),
             )
             bar.advance(behaviors.size)
-        _write(engine, "FROM postings ORDER BY item_id", feed.folder / "postings")
-        _write(engine, IMPRESSIONS, feed.folder / "impressions")
-        _write_clicks(engine, feed)
+        _write(engine, POSTINGS, feed.folder / "postings")
+        _write(engine, IMPRESSIONS.format(labelled=""), feed.folder / "impressions")
+        if files[-1][0] == TEST:
+            _write(engine, IMPRESSIONS.format(labelled="NOT"), feed.folder / "unlabelled")
+        _write_clicks(engine, feed, hidden=() if config.dev_clicks else (DEV,))
         feed.end_actions()
         return feed.finish(nothing=f"{config.path}: no actions")
 
@@ -105,25 +126,26 @@ def trail(impressions: Sequence[Impression]) -> Iterator[Click]:
     Clicks on an impression have its time. An item of a history that the trail does not have yet was
     read at an unknown time before the impression: such items keep their order and are placed an
     hour apart, closer if the member's previous impression leaves less room. So each is a session of
-    its own; nothing says which were read in one sitting.
+    its own; nothing says which were read in one sitting. Hidden clicks are left out, also where a
+    later history tells of them.
 
     Args:
         impressions: of one member, in time order.
     """
     known: set[str] = set()
     before: int | None = None
-    for number, (ts, history, clicked) in enumerate(impressions):
+    for number, (ts, history, clicked, hidden) in enumerate(impressions):
         new = [item for item in dict.fromkeys(history) if item not in known]
         known.update(new, clicked)
         step = HOUR if before is None else min(HOUR, (ts - before) // (len(new) + 1))
         for left, item in zip(range(len(new), 0, -1), new, strict=True):
             yield Click(ts - left * step, item, READ, number)
-        for item in clicked:
+        for item in () if hidden else clicked:
             yield Click(ts, item, SHOWN, number)
         before = ts
 
 
-def _files(config: MindConfig, fold: str) -> tuple[SourceFile, SourceFile]:
+def _files(config: MindConfig, fold: str) -> tuple[SourceFile, SourceFile] | None:
     names = (f"MIND{config.size}_{fold}", *FOLDS[fold])
     for name in names:
         folder = f"{config.path.rstrip('/')}/{name}"
@@ -135,6 +157,8 @@ def _files(config: MindConfig, fold: str) -> tuple[SourceFile, SourceFile]:
         except ActivityError:
             continue
         return news, behaviors
+    if fold == TEST:
+        return None
     raise ActivityError(
         f"{config.path}: MIND's {fold} part is missing; news.tsv and behaviors.tsv are expected in "
         + " or ".join(names)
@@ -160,9 +184,11 @@ def _load(
         feed.refuse(_quarantined([(file.name, *row) for row in unusable]))
 
 
-def _write_clicks(engine: "duckdb.DuckDBPyConnection", feed: Feed) -> None:
-    postings = engine.sql("SELECT item_id, title FROM postings").to_arrow_table()
-    clicks, written = _clicks(engine), 0
+def _write_clicks(
+    engine: "duckdb.DuckDBPyConnection", feed: Feed, *, hidden: Sequence[str]
+) -> None:
+    postings = engine.sql("SELECT item_id, title FROM news").to_arrow_table()
+    clicks, written = _clicks(engine, hidden), 0
     while block := list(islice(clicks, ROWS_PER_BLOCK)):
         members, times, items, channels, files, rows = zip(*block, strict=True)
         posting = pc.index_in(pa.array(items), postings["item_id"].combine_chunks())
@@ -191,12 +217,14 @@ def _write_clicks(engine: "duckdb.DuckDBPyConnection", feed: Feed) -> None:
         written += len(block)
 
 
-def _clicks(engine: "duckdb.DuckDBPyConnection") -> Iterator[tuple[str, int, str, str, str, int]]:
+def _clicks(
+    engine: "duckdb.DuckDBPyConnection", hidden: Sequence[str]
+) -> Iterator[tuple[str, int, str, str, str, int]]:
     for member, rows in groupby(_behaviors(engine), key=itemgetter(0)):
         places, impressions = [], []
-        for _, ts, history, clicked, file, row in rows:
+        for _, ts, history, clicked, fold, file, row in rows:
             places.append((file, row))
-            impressions.append(Impression(ts, history.split(), clicked))
+            impressions.append(Impression(ts, history.split(), clicked, fold in hidden))
         for click in trail(impressions):
             yield member, click.ts, click.item, click.channel, *places[click.impression]
 
@@ -220,10 +248,10 @@ def _quarantined(rows: list[tuple[str, int, str, str]]) -> pa.Table:
 
 
 TABLES = """
-CREATE TABLE postings (item_id VARCHAR PRIMARY KEY, title VARCHAR, category VARCHAR,
-                       subcategory VARCHAR, entities VARCHAR[]);
-CREATE TABLE behaviors (file VARCHAR, fold VARCHAR, row BIGINT, member_id VARCHAR, ts BIGINT,
-                        history VARCHAR, shown VARCHAR);
+CREATE TABLE news (item_id VARCHAR PRIMARY KEY, title VARCHAR, category VARCHAR,
+                   subcategory VARCHAR, entities STRUCT("WikidataId" VARCHAR, "Label" VARCHAR)[]);
+CREATE TABLE behaviors (file VARCHAR, fold VARCHAR, row BIGINT, impression_id BIGINT,
+                        member_id VARCHAR, ts BIGINT, history VARCHAR, shown VARCHAR);
 """
 
 SPLIT = """
@@ -238,21 +266,40 @@ REFUSED = f"SELECT row, reason, left(line, {LONGEST_TEXT}) FROM parsed WHERE rea
 # id, category, subcategory, title, abstract, url, entities of the title, entities of the abstract
 NEWS_REASON = f"""
 CASE WHEN len(v) <> 8 THEN '{MALFORMED}'
-     WHEN trim(v[1]) = '' THEN 'missing item_id'
-     WHEN trim(v[4]) = '' THEN 'missing title' END
+     WHEN trim(v[1]) = '' THEN 'missing item_id' END
 """
+
+
+def _entities(field: str) -> str:
+    kind = '[{"WikidataId": "VARCHAR", "Label": "VARCHAR"}]'
+    told = f"json_valid({field}) AND json_type({field}) = 'ARRAY'"
+    return f"CASE WHEN {told} THEN json_transform({field}, '{kind}') END"
+
 
 # The first part that knows an item describes it.
 NEWS = f"""
-INSERT OR IGNORE INTO postings
+INSERT OR IGNORE INTO news
 SELECT v[1],
-       left(concat_ws(' ', v[2], v[3], v[4], CASE WHEN ? THEN nullif(v[5], '') END),
-            {LONGEST_TEXT}),
-       v[2], v[3],
-       list_sort(list_distinct(list_concat(
-           CASE WHEN json_valid(v[7]) THEN json_extract_string(v[7], '$[*].WikidataId') END,
-           CASE WHEN json_valid(v[8]) THEN json_extract_string(v[8], '$[*].WikidataId') END)))
+       nullif(left(concat_ws(' ', nullif(trim(v[2]), ''), nullif(trim(v[3]), ''),
+                             nullif(trim(v[4]), ''), CASE WHEN ? THEN nullif(trim(v[5]), '') END),
+                   {LONGEST_TEXT}), ''),
+       trim(v[2]), trim(v[3]), list_concat({_entities("v[7]")}, {_entities("v[8]")})
 FROM parsed WHERE reason IS NULL
+"""
+
+POSTINGS = """
+WITH told AS (SELECT item_id, unnest(entities, recursive := true) FROM news),
+names AS (SELECT "WikidataId" AS id, min(nullif(trim("Label"), '')) AS name FROM told GROUP BY id),
+named AS (
+    SELECT item_id, list(id ORDER BY id) AS ids,
+           list(CASE WHEN name IS NULL THEN id ELSE name || ' (' || id || ')' END ORDER BY id)
+               AS labels
+    FROM (SELECT DISTINCT item_id, "WikidataId" AS id FROM told WHERE "WikidataId" <> '')
+    JOIN names USING (id) GROUP BY item_id)
+SELECT item_id, title, category, subcategory, coalesce(ids, []) AS entities,
+       list_concat(list_filter([concat_ws('_', nullif(category, ''), nullif(subcategory, ''))],
+                               lambda x: x <> ''), labels) AS labels
+FROM news LEFT JOIN named USING (item_id) ORDER BY item_id
 """
 
 TIME = "epoch_us(try_strptime(v[3], '%m/%d/%Y %I:%M:%S %p'))"
@@ -260,29 +307,37 @@ TIME = "epoch_us(try_strptime(v[3], '%m/%d/%Y %I:%M:%S %p'))"
 # impression, member, time, items read before, items shown with -1 for a click and -0 for none
 BEHAVIOR_REASON = rf"""
 CASE WHEN len(v) <> 5 THEN '{MALFORMED}'
+     WHEN try_cast(v[1] AS BIGINT) IS NULL THEN 'unreadable impression_id'
      WHEN trim(v[2]) = '' THEN 'missing member_id'
      WHEN {TIME} IS NULL THEN 'unreadable ts'
-     WHEN NOT regexp_full_match(v[5], '\S+-[01]( \S+-[01])*') THEN '{MALFORMED}' END
+     WHEN NOT regexp_full_match(v[5], '\S+{{marked}}( \S+{{marked}})*') THEN '{MALFORMED}' END
 """
 
 BEHAVIORS = f"""
-INSERT INTO behaviors SELECT ?, ?, row, v[2], {TIME}, v[4], v[5] FROM parsed WHERE reason IS NULL
+INSERT INTO behaviors SELECT ?, ?, row, CAST(v[1] AS BIGINT), v[2], {TIME}, v[4], v[5]
+FROM parsed WHERE reason IS NULL
 """
 
-IN_ORDER = """
+BY_MEMBER = f"ORDER BY member_id, ts, list_position({list(FOLDS)}, fold), row"
+
+IN_ORDER = f"""
 SELECT member_id, ts, history,
-       list_transform(list_filter(string_split(shown, ' '), lambda x: right(x, 1) = '1'),
-                      lambda x: left(x, -2)) AS clicked,
-       file, row
-FROM behaviors ORDER BY member_id, ts, fold DESC, row
+       CASE WHEN fold = '{TEST}' THEN []
+            ELSE list_transform(list_filter(string_split(shown, ' '), lambda x: right(x, 1) = '1'),
+                                lambda x: left(x, -2)) END AS clicked,
+       fold, file, row
+FROM behaviors {BY_MEMBER}
 """
 
+# An item's id ends neither in -0 nor in -1, so test parts may have labels, which nobody reads.
 IMPRESSIONS = f"""
 SELECT member_id, ts, '{SHOWN}' AS channel, CAST(NULL AS VARCHAR) AS query,
-       list_transform(string_split(shown, ' '), lambda x: left(x, -2)) AS item_ids,
+       list_transform(string_split(shown, ' '), lambda x: regexp_replace(x, '-[01]$', ''))
+           AS item_ids,
        list_transform(string_split(shown, ' '),
-                      lambda x: CASE WHEN right(x, 1) = '1' THEN '{ACTION}' ELSE '' END)
-           AS outcomes,
-       fold
-FROM behaviors ORDER BY member_id, ts, fold DESC, row
+                      lambda x: CASE WHEN fold <> '{TEST}' AND right(x, 1) = '1'
+                                     THEN '{ACTION}' ELSE '' END) AS outcomes,
+       fold, impression_id,
+       list_filter(string_split(history, ' '), lambda x: x <> '') AS history
+FROM behaviors WHERE {{labelled}} fold <> '{TEST}' {BY_MEMBER}
 """

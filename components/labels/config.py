@@ -9,7 +9,9 @@ class WindowsConfig(Config):
     """Several examples from one long trail, for training members only.
 
     Cuts run backwards from the one cut that every member has, so the last window's target is the
-    one that the member would have without windows.
+    one that the member would have without windows. Where each click is a session, as in news,
+    sessions count clicks: 3, 4 and 10 are the strides and contexts of the paper's Appendix A. A
+    member with a shorter trail still makes his one example.
     """
 
     stride: int = Field(default=3, ge=1)
@@ -17,7 +19,7 @@ class WindowsConfig(Config):
     minimum_context: int = Field(default=4, ge=1)
     """Sessions that a context must hold for a further cut to be made."""
     maximum_context: int | None = Field(default=None, ge=1)
-    """Most recent sessions that a window's context holds; all of them when unset."""
+    """Most recent sessions that a context holds, that of any member; all of them when unset."""
     target_sessions: int | None = Field(default=None, ge=1)
     """Sessions of an earlier window's target; when unset, in proportion to its context."""
 

@@ -198,7 +198,8 @@ def cut_trails(sessions: np.ndarray, sides: np.ndarray, config: ExamplesConfig) 
     Args:
         sessions: sessions per member.
         sides: 0 for training members, who alone may have several windows.
-        config: share of the context, windows.
+        config: share of the context, windows; the most that a context holds binds every member, so
+            that models are measured on contexts like those they learnt from.
 
     Returns:
         The examples, ordered by member and then by cut.
@@ -224,8 +225,7 @@ def cut_trails(sessions: np.ndarray, sides: np.ndarray, config: ExamplesConfig) 
     end = np.where(back == 0, sessions[member], np.minimum(cut + length, sessions[member]))
     first = np.zeros_like(cut)
     if windows.maximum_context is not None:
-        is_windowed = sides[member] == TRAIN
-        first[is_windowed] = np.maximum(0, cut - windows.maximum_context)[is_windowed]
+        first = np.maximum(0, cut - windows.maximum_context)
     return Cuts(member, first, cut, end)
 
 

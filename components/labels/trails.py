@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from components.activity.config import Vertical
+from components.activity.posting_labels import read_posting_labels
 from components.labels.errors import LabelsError
 from components.progress import progress
-from components.text.ragged import run_starts, whole_member_batches
+from components.text.ragged import ragged_positions, run_starts, whole_member_batches
 from components.text.render import entity_text
 
 QUERY, ENTITY = "query", "entity"
@@ -46,18 +47,23 @@ class Trails(NamedTuple):
 def read_trails(sessions: Path, vertical: Vertical, *, rows: int = _ROWS_AT_ONCE) -> Trails:
     """Read session parts `rows` rows at a time, rendering each distinct entity of a batch once.
 
+    Where the vertical labels postings by their attributes, an action occurs once with each of its
+    posting's labels, as `posting_labels.carry_posting_labels` left them beside the parts.
+
     Raises:
         LabelsError: there are no parts, or an action is not one of the vertical's.
+        ActivityError: the labels of postings are damaged.
         TextError: a part cannot be read or is not sorted by member; names the file.
     """
     parts = sorted(sessions.glob("part-*.parquet"))
     if not parts:
         raise LabelsError(f"{sessions}: holds no session parts (part-*.parquet)")
-    reader = _Reader(vertical)
+    reader = _Reader(vertical, sessions)
+    columns = [*_COLUMNS, "item_id"] if reader.needs_items else _COLUMNS
     pieces = []
     with progress("read trails", total=len(parts)) as bar:
         for part in parts:
-            for batch in whole_member_batches(part, _COLUMNS, rows=rows):
+            for batch in whole_member_batches(part, columns, rows=rows):
                 pieces.append(reader.read(batch, part))
             bar.advance(texts=len(reader.texts))
     if not pieces:
@@ -105,30 +111,54 @@ def past_labels(
 
 
 class _Reader:
-    def __init__(self, vertical: Vertical):
+    def __init__(self, vertical: Vertical, sessions: Path):
         self._vertical = vertical
         self._entities = _Entities(vertical.posting_label)
         self.texts = self._entities.texts
+        self.needs_items = vertical.posting_label == "attributes"
+        if self.needs_items:
+            table = read_posting_labels(sessions).combine_chunks()
+            labels = table["labels"].combine_chunks()
+            self._items = table["item_id"].combine_chunks()
+            self._labels = self._entities.attributes(labels.flatten())
+            self._lengths = labels.value_lengths().fill_null(0).to_numpy().astype(np.int64)
 
     def read(self, batch: pa.RecordBatch, part: Path) -> tuple:
         starts = run_starts(batch.column("member_id"))
         session = batch.column("session").to_numpy().astype(np.int32) - 1
         is_query, is_label = self._kinds(batch.column("action"), part)
-        text = np.full(len(batch), -1, dtype=np.int32)
-        for rows, number in (
-            (is_label & is_query, self._entities.queries),
-            (is_label & ~is_query, self._entities.postings),
-        ):
-            text[rows] = number(batch.filter(pa.array(rows)))
-        is_named = text >= 0
+        row, text = self._occurrences(batch, is_label & is_query, is_label & ~is_query)
+        count = np.bincount(row, minlength=len(batch))
         return (
             batch.column("member_id").take(pa.array(starts)),
             session[np.append(starts[1:], len(batch)) - 1] + 1,
             np.logical_or.reduceat(is_query, starts),
-            np.add.reduceat(is_named, starts, dtype=np.int64),
-            session[is_named],
-            text[is_named],
+            np.add.reduceat(count, starts, dtype=np.int64),
+            session[row],
+            text,
         )
+
+    def _occurrences(
+        self, batch: pa.RecordBatch, queries: np.ndarray, postings: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows, rising, and the numbers of what they are labelled with."""
+        text = np.full(len(batch), -1, dtype=np.int32)
+        text[queries] = self._entities.queries(batch.filter(pa.array(queries)))
+        if not self.needs_items:
+            text[postings] = self._entities.postings(batch.filter(pa.array(postings)))
+        row = np.flatnonzero(text >= 0)
+        text = text[row]
+        if self.needs_items:
+            item = pc.index_in(batch.column("item_id"), self._items).fill_null(-1).to_numpy()
+            labelled = np.flatnonzero(postings & (item >= 0))
+            item = item[labelled].astype(np.int64)
+            ends = np.cumsum(self._lengths)
+            place = ragged_positions((ends - self._lengths)[item], self._lengths[item])
+            row = np.append(row, np.repeat(labelled, self._lengths[item]))
+            text = np.append(text, self._labels[place])
+            order = np.flatnonzero(text >= 0)[np.argsort(row[text >= 0], kind="stable")]
+            row, text = row[order], text[order]
+        return row, text
 
     def _kinds(self, actions: pa.Array, part: Path) -> tuple[np.ndarray, np.ndarray]:
         encoded = actions.dictionary_encode()
@@ -167,6 +197,11 @@ class _Entities:
             (ENTITY, companies[company], titles[title])
             for company, title in zip(company_of.tolist(), title_of.tolist(), strict=True)
         )
+        return numbers[codes]
+
+    def attributes(self, labels: pa.Array) -> np.ndarray:
+        codes, spellings = _codes(labels)
+        numbers = self._number((ENTITY, None, label) for label in spellings)
         return numbers[codes]
 
     def _number(self, spellings: Iterable[tuple]) -> np.ndarray:

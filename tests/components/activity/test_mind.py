@@ -31,12 +31,23 @@ TRAIN = [
     "3\tann\t11/13/2019 6:00:00 AM\tN1 N2\tN1-0 N5-1",
 ]
 DEV = ["1\tann\t11/15/2019 12:00:00 PM\tN1 N2 N5 N3 N4\tN4-0 N1-1"]
+TEST = [
+    "1\teve\t11/16/2019 8:00:00 AM\t\tN1 N2",
+    "2\tann\t11/17/2019 8:00:00 AM\tN1 N2 N5 N3 N1 N6\tN5 N4",
+]
 
 
 @pytest.fixture
 def mind(tmp_path):
-    def write(train=TRAIN, dev=DEV, items=NEWS_TSV, folders=("MINDsmall_train", "MINDsmall_dev")):
-        for folder, behaviors in zip(folders, (train, dev), strict=True):
+    def write(
+        train=TRAIN,
+        dev=DEV,
+        test=None,
+        items=NEWS_TSV,
+        folders=("MINDsmall_train", "MINDsmall_dev", "MINDsmall_test"),
+    ):
+        parts = [behaviors for behaviors in (train, dev, test) if behaviors is not None]
+        for folder, behaviors in zip(folders, parts, strict=False):
             place = tmp_path / "mind" / folder
             place.mkdir(parents=True)
             (place / "news.tsv").write_text("".join(line + "\n" for line in items))
@@ -84,8 +95,14 @@ def test_a_later_history_never_reaches_back_over_an_earlier_impression():
     assert times == [0, HOUR // 4, HOUR // 2, 3 * HOUR // 4]
 
 
+def test_hidden_clicks_are_left_out_even_if_a_later_history_tells_of_them():
+    later = Impression(NOON + 9 * HOUR, ["a", "b", "x"], [])
+    clicks = list(trail([Impression(NOON, ["a"], ["b"], hidden=True), later]))
+    assert [(c.item, c.impression) for c in clicks] == [("a", 0), ("x", 1)]
+
+
 def test_train_and_dev_become_one_trail_per_member(mind, tmp_path):
-    summary = ingest(mind(), tmp_path / "feed")
+    summary = ingest(mind(), tmp_path / "feed", dev_clicks=True)
     assert (summary.actions, summary.quarantined, summary.out_of_order) == (7, 0, 0)
     rows = table(tmp_path / "feed", "actions")
     trails = {m: [r["item_id"] for r in rows if r["member_id"] == m] for m in ("ann", "bob")}
@@ -95,6 +112,42 @@ def test_train_and_dev_become_one_trail_per_member(mind, tmp_path):
     assert pq.read_schema(tmp_path / "feed/actions/part-00000.parquet") == ACTION_SCHEMA
     nine = datetime(2019, 11, 13, 9, 5, 7, tzinfo=UTC)
     assert rows[-1]["ts"] == int(nine.timestamp()) * 1_000_000
+
+
+def test_clicks_in_dev_are_kept_for_measuring_but_not_its_histories(mind, tmp_path):
+    path = mind(
+        test=[*TEST, "3\tann\t11/18/2019 8:00:00 AM\tN4 N1 N2\tN5"], items=[*NEWS_TSV, news("N6")]
+    )
+    assert ingest(path, tmp_path / "feed").actions == 7
+    read = [r["item_id"] for r in table(tmp_path / "feed", "actions") if r["member_id"] == "ann"]
+    assert read == ["N1", "N2", "N5", "N3", "N4", "N6"]
+    dev = [r for r in table(tmp_path / "feed", "impressions") if r["fold"] == "dev"]
+    assert [r["outcomes"] for r in dev] == [["", "VIEW"]]
+
+
+def test_a_member_who_only_looks_makes_no_action(mind, tmp_path):
+    lookers = ["1\tann\t11/13/2019 1:00:00 PM\t\tN1-0 N2-0", TRAIN[1]]
+    assert ingest(mind(train=lookers, dev=[]), tmp_path / "feed").actions == 1
+    ann, _ = table(tmp_path / "feed", "impressions")
+    assert (ann["outcomes"], ann["history"]) == (["", ""], [])
+
+
+@pytest.mark.parametrize("marks", [("", ""), ("-0", "-1")])
+def test_pages_of_the_test_part_lie_apart_and_nobody_reads_their_labels(mind, tmp_path, marks):
+    test = [TEST[0].replace("N1 N2", "N1{} N2{}".format(*marks)), TEST[1]]
+    summary = ingest(mind(test=test, items=[*NEWS_TSV, news("N6")]), tmp_path / "feed")
+    assert summary.quarantined == 0
+    ann, eve = table(tmp_path / "feed", "unlabelled")
+    assert (eve["member_id"], eve["item_ids"], eve["outcomes"]) == ("eve", ["N1", "N2"], ["", ""])
+    assert (eve["fold"], eve["impression_id"], eve["history"]) == ("test", 1, [])
+    assert ann["impression_id"] == 2
+    assert {r["member_id"] for r in table(tmp_path / "feed", "actions")} == {"ann", "bob"}
+    assert {r["fold"] for r in table(tmp_path / "feed", "impressions")} == {"train", "dev"}
+
+
+def test_without_a_test_part_there_are_no_unlabelled_pages(mind, tmp_path):
+    ingest(mind(), tmp_path / "feed")
+    assert not (tmp_path / "feed" / "unlabelled").exists()
 
 
 @pytest.mark.parametrize(
@@ -117,6 +170,52 @@ def test_postings_keep_what_labels_need(mind, tmp_path):
     first, second, *_ = table(tmp_path / "feed", "postings")
     assert (first["category"], first["subcategory"]) == ("sports", "golf")
     assert (first["item_id"], first["entities"], second["entities"]) == ("N1", ["Q1", "Q2"], [])
+    assert first["labels"] == ["sports_golf", "Q1 (Q1)", "Q2 (Q2)"]
+    assert second["labels"] == ["news_world"]
+
+
+def told(item, title_entities, abstract_entities):
+    return f"{item}\tsports\tgolf\tTitle\t\turl\t{title_entities}\t{abstract_entities}"
+
+
+@pytest.mark.parametrize(
+    ("title_entities", "abstract_entities", "labels"),
+    [
+        ("", "", []),
+        ("[]", "[{", []),
+        ("null", '{"WikidataId": "Q5"}', []),
+        ("[]", '[{"Label": "Tiger Woods", "WikidataId": "Q5"}]', ["Tiger Woods (Q5)"]),
+        ('[{"WikidataId": "Q5"}]', '[{"Label": "nobody"}]', ["Q5"]),
+        ('[{"WikidataId": "Q5", "Label": " "}, {}, 3]', "[]", ["Q5"]),
+        ('[{"WikidataId": "Q7", "Label": "Café \\"O\'B\\" 🏌"}]', "", ['Café "O\'B" 🏌 (Q7)']),
+    ],
+)
+def test_an_entity_is_named_by_its_label_where_one_is_known(
+    mind, tmp_path, title_entities, abstract_entities, labels
+):
+    item = told("N9", title_entities, abstract_entities)
+    summary = ingest(mind(items=[*NEWS_TSV, item]), tmp_path / "feed")
+    assert summary.quarantined == 0
+    *_, last = table(tmp_path / "feed", "postings")
+    assert last["labels"] == ["sports_golf", *labels]
+
+
+def test_an_entity_has_one_name_wherever_it_is_told_of(mind, tmp_path):
+    items = [
+        told("N8", '[{"Label": "Eldrick Woods", "WikidataId": "Q5"}]', "[]"),
+        told("N9", '[{"Label": "Tiger Woods", "WikidataId": "Q5"}]', "[]"),
+    ]
+    ingest(mind(items=[*NEWS_TSV, *items]), tmp_path / "feed")
+    *_, one, other = table(tmp_path / "feed", "postings")
+    assert one["labels"] == other["labels"] == ["sports_golf", "Eldrick Woods (Q5)"]
+
+
+def test_the_first_part_that_knows_an_item_describes_it(mind, tmp_path):
+    path = mind(items=[*NEWS_TSV, news("N1", "news", "world")])
+    (path / "MINDsmall_dev" / "news.tsv").write_text(news("N2", "autos", "cars") + "\n")
+    ingest(path, tmp_path / "feed")
+    first, second, *_ = table(tmp_path / "feed", "postings")
+    assert (first["category"], second["category"]) == ("sports", "news")
 
 
 def test_impressions_keep_what_ranking_needs(mind, tmp_path):
@@ -131,6 +230,15 @@ def test_impressions_keep_what_ranking_needs(mind, tmp_path):
     assert impressions[1]["item_ids"] == ["N3", "N4"]
     assert impressions[1]["outcomes"] == ["VIEW", ""]
     assert (impressions[1]["ts"], impressions[1]["channel"]) == (NOON, "recommendation")
+    assert [r["impression_id"] for r in impressions] == [3, 1, 1, 2]
+    assert impressions[2]["history"] == ["N1", "N2", "N5", "N3", "N4"]
+
+
+def test_items_shown_that_nobody_describes_stay_on_their_page(mind, tmp_path):
+    path = mind(train=["1\tann\t11/13/2019 12:00:00 PM\tN1\tN3-1 N77-0"], dev=[])
+    assert ingest(path, tmp_path / "feed").quarantined == 0
+    (page,) = table(tmp_path / "feed", "impressions")
+    assert page["item_ids"] == ["N3", "N77"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +247,7 @@ def test_impressions_keep_what_ranking_needs(mind, tmp_path):
         ("1\tann\t11/13/2019 12:00:00 PM\tN1", "malformed row", []),
         ("1\tann\t11/13/2019 12:00:00 PM\tN1\tN3-1\tmore", "malformed row", []),
         ("1\tann\t11/13/2019 12:00:00 PM\tN1\tN3 N4", "malformed row", []),
+        ("one\tann\t11/13/2019 12:00:00 PM\tN1\tN3-1", "unreadable impression_id", []),
         ("1\t\t11/13/2019 12:00:00 PM\tN1\tN3-1", "missing member_id", []),
         ("1\tann\t2019-11-13 12:00\tN1\tN3-1", "unreadable ts", []),
         ("1\tann\t11/13/2019 12:00:00 PM\tN1 N99\tN3-1", "unknown item", ["N1", "N3"]),
@@ -155,10 +264,22 @@ def test_what_is_no_row_is_set_aside_with_its_place(mind, tmp_path, bad, reason,
     assert [r["item_id"] for r in rows if r["member_id"] == "ann"] == kept
 
 
-def test_an_item_without_a_title_is_set_aside(mind, tmp_path):
-    untitled = "N9\tsports\tgolf\t\tAbout it.\turl\t[]\t[]"
-    summary = ingest(mind(items=[*NEWS_TSV, untitled]), tmp_path / "feed", limit=1.0)
-    assert summary.reasons == {"missing title": 2}
+@pytest.mark.parametrize(
+    ("line", "text", "labels"),
+    [
+        ("N9\tsports\tgolf\t\tAbout it.\turl\t[]\t[]", "sports golf About it.", ["sports_golf"]),
+        ("N9\tsports\tgolf\t \t\turl\t[]\t[]", "sports golf", ["sports_golf"]),
+        ("N9\tsports\t\tGolf\t\t\t\t", "sports Golf", ["sports"]),
+        ("N9\t\t\t\t\t\t\t", None, []),
+    ],
+)
+def test_an_item_is_kept_however_little_is_said_of_it(mind, tmp_path, line, text, labels):
+    path = mind(train=["1\tann\t11/13/2019 12:00:00 PM\tN9\tN3-0"], items=[*NEWS_TSV, line])
+    assert ingest(path, tmp_path / "feed").quarantined == 0
+    *_, item = table(tmp_path / "feed", "postings")
+    assert (item["title"], item["labels"], item["entities"]) == (text, labels, [])
+    first, *_ = table(tmp_path / "feed", "actions")
+    assert (first["item_id"], first["title"]) == ("N9", text)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +292,7 @@ def test_an_item_without_a_title_is_set_aside(mind, tmp_path):
     ],
 )
 def test_both_publications_are_found(mind, tmp_path, size, folders):
-    assert ingest(mind(folders=folders), tmp_path / "feed", size=size).actions == 7
+    assert ingest(mind(folders=folders), tmp_path / "feed", size=size).actions == 6
 
 
 def test_a_missing_part_is_an_error_that_says_what_was_looked_for(mind, tmp_path):

@@ -74,8 +74,21 @@ def test_a_window_may_bound_its_context_and_its_target():
 
 @pytest.mark.parametrize("side", [1, 2])
 def test_members_kept_out_of_training_make_one_example(side):
-    windows = WindowsConfig(stride=1, minimum_context=1, maximum_context=2)
+    windows = WindowsConfig(stride=1, minimum_context=1)
     assert cuts(15, side=side, windows=windows) == [(0, 12, 15)]
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_the_bound_of_a_context_is_the_same_for_members_kept_out_of_training(side):
+    windows = WindowsConfig(stride=3, minimum_context=4, maximum_context=10)
+    assert cuts(15, side=side, windows=windows) == [(2, 12, 15)]
+
+
+def test_news_windows_hold_four_to_ten_clicks_and_step_by_three():
+    windows = WindowsConfig(stride=3, minimum_context=4, maximum_context=10)
+    contexts = [(first, end) for first, end, _ in cuts(25, windows=windows)]
+    assert contexts == [(0, 5), (0, 8), (1, 11), (4, 14), (7, 17), (10, 20)]
+    assert cuts(3, windows=windows) == [(0, 2, 3)]
 
 
 def test_an_example_knows_its_member_its_sessions_and_its_side(build):
