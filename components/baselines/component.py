@@ -73,3 +73,46 @@ def pool_everyone(
 
     pooled = member_vectors(WordVectors.load(Path(words.path)), Path(sessions.path))
     save_member_vectors(Path(vectors.path), pooled)
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def train_end_to_end(
+    method: str,
+    sessions: dsl.Input[dsl.Dataset],
+    examples: dsl.Input[dsl.Dataset],
+    words: dsl.Input[dsl.Model],
+    config: dict,
+    evaluation: dict,
+    seed: int,
+    checkpoints: str,
+    predictions: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Train a network over words on members' labels, and rank labels for the test members."""
+    import shutil
+    from pathlib import Path
+
+    from components.baselines.config import BaselinesConfig
+    from components.evaluation.config import EvaluationConfig
+
+    settings, measured = BaselinesConfig(**config), EvaluationConfig(**evaluation)
+    if method not in settings.methods:
+        Path(predictions.path).mkdir(parents=True)
+        return
+
+    from components.baselines.end_to_end import Inputs, train_end_to_end
+
+    own_checkpoints = Path(checkpoints, method)
+    log = train_end_to_end(
+        method,
+        Inputs(Path(sessions.path), Path(examples.path), Path(words.path)),
+        Path(predictions.path),
+        settings,
+        members=measured.members,
+        depth=measured.depth,
+        seed=seed,
+        checkpoints=own_checkpoints,
+    )
+    for name, value in log[-1].items():
+        metrics.log_metric(name, value)
+    shutil.rmtree(own_checkpoints, ignore_errors=True)
