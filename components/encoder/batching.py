@@ -57,13 +57,25 @@ def cut_chunks(tokens: Tokens, *, limit: int, split: int, seed: int) -> Chunks:
     return Chunks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def pack(documents: Sequence[np.ndarray], cls: int, cuts: Sequence[int] | None = None) -> Packed:
+def pack(
+    documents: Sequence[np.ndarray],
+    cls: int,
+    cuts: Sequence[int] | None = None,
+    *,
+    longest: int | None = None,
+    window: int = 0,
+) -> Packed:
     """Lay documents end to end, each behind [CLS].
+
+    The position table ends at `max_tokens`. In a longer document it starts over, so that the newest
+    subwords have the places that a chunk of them would have (Longformer copies its table likewise).
 
     Args:
         documents: int32 subwords, without [CLS].
         cls: id of [CLS].
         cuts: per document, the number of subwords in its first segment; all when None.
+        longest: `max_tokens`, where documents may be longer.
+        window: tokens to each side that those of longer documents attend to.
     """
     lengths = [len(document) + 1 for document in documents]
     offsets = np.zeros(len(lengths) + 1, np.int64)
@@ -77,12 +89,17 @@ def pack(documents: Sequence[np.ndarray], cls: int, cuts: Sequence[int] | None =
         if cuts is not None:
             segments[start + 1 + cuts[row] : end] = 1
     positions = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    for row, length in enumerate(lengths):
+        if longest is not None and length > longest:
+            from_end = np.arange(length - 2, -1, -1)
+            positions[offsets[row] + 1 : offsets[row + 1]] = longest - 1 - from_end % (longest - 1)
     return Packed(
         torch.from_numpy(ids),
         torch.from_numpy(positions),
         torch.from_numpy(segments),
         torch.from_numpy(offsets.astype(np.int32)),
         lengths,
+        window,
     )
 
 

@@ -124,10 +124,19 @@ class EmbedConfig(Config):
 
     Attributes:
         pooling: for an encoder that was only pre-trained; a fine-tuned one brings its own.
-        chunks: most recent chunks of a document whose vectors are averaged (paper: 5).
-        engine: what computes on CPU; `auto` takes the fastest. A GPU always computes in torch.
+        contexts: `chunks` encodes each chunk alone and averages their vectors (the paper's way);
+            `one_pass` encodes as many subwords together, each attending to its neighbours. A chunk
+            that is closed never has to be encoded again, a long context has to as a whole, each
+            time that its member does something.
+        chunks: most recent chunks of a document that its vector is made of (paper: 5).
+        window: in one pass, tokens to each side that a token attends to; half of the encoder's
+            `max_tokens` when unset, so that it attends to as many as in a chunk.
+        engine: what computes on CPU; `auto` takes the fastest. A GPU always computes in torch, and
+            so do documents of more than one chunk in one pass.
     """
 
     pooling: Pooling = "mean_last4"
+    contexts: Literal["chunks", "one_pass"] = "chunks"
     chunks: int = Field(default=5, ge=1)
+    window: int | None = Field(default=None, ge=1)
     engine: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"

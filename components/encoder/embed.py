@@ -4,6 +4,9 @@ A document's chunks are its closed chunks, 511 subwords each from the document's
 newest one, which ends at the last subword and is what fine-tuning saw. Closed chunks never change,
 so their vectors are kept under the hash of their subwords, and a member's own under that of all he
 was made of: a day costs what was active that day.
+
+In one pass (`EmbedConfig.contexts`) the recent chunks' worth of subwords is encoded together. There
+are no closed chunks then: a member who did anything is encoded as a whole.
 """
 
 import hashlib
@@ -44,16 +47,22 @@ class Embedder:
     """
 
     def __init__(self, stored: StoredEncoder, config: EmbedConfig):
-        pooling = stored.pooling or config.pooling
+        pooling, sizes = stored.pooling or config.pooling, stored.bert.config
+        window = None
         self.vocabulary: Vocabulary = stored.vocabulary
         self.version = f"{stored.version}-{pooling}"
-        self.dimension = pooled_layers(stored.bert.config, pooling) * stored.bert.config.hidden
-        self._limit = stored.bert.config.max_tokens - 1
-        self._chunks = config.chunks
+        if config.contexts == "one_pass":
+            window = config.window or sizes.max_tokens // 2
+            self.version += f"-one_pass-{window}"
+        self.dimension = pooled_layers(sizes, pooling) * sizes.hidden
+        self._limit, self._chunks = sizes.max_tokens - 1, config.chunks
+        self._one_pass = window is not None
         device = pick_device()
         chosen = fastest_engine(device) if config.engine == "auto" else config.engine
         engine = "torch" if device.type == "cuda" else chosen
-        self._encode = make_encode(stored.bert, stored.vocabulary.cls, pooling, engine, device)
+        self._encode = make_encode(
+            stored.bert, stored.vocabulary.cls, pooling, engine, device, window=window
+        )
 
     @classmethod
     def load(cls, directory: Path, config: EmbedConfig | None = None) -> Self:
@@ -83,8 +92,10 @@ class Embedder:
 
         Args:
             documents: int32 subwords, without [CLS].
-            known: float32[d] of closed chunks by `chunk_key`.
+            known: float32[d] of closed chunks by `chunk_key`; in one pass there are none.
         """
+        if self._one_pass:
+            return self._embed_in_one_pass(documents)
         newest: dict[int, np.ndarray] = {}
         closed: dict[bytes, np.ndarray] = {}
         closed_of: list[list[bytes]] = [[] for _ in documents]
@@ -108,11 +119,19 @@ class Embedder:
         chunks = sum(map(len, closed_of), len(newest))
         return Embedded(vectors, newest_vectors, list(closed), chunks, len(encoded))
 
+    def _embed_in_one_pass(self, documents: Sequence[np.ndarray]) -> "Embedded":
+        rows = [row for row, document in enumerate(documents) if len(document)]
+        vectors = np.zeros((len(documents), self.dimension), np.float32)
+        vectors[rows] = self._encode([self.recent(documents[row]) for row in rows])
+        return Embedded(vectors, vectors, [], len(rows), len(rows))
+
     def recent(self, document: np.ndarray) -> np.ndarray:
-        """Return the end of a document that its vector is made of, beginning where a chunk does.
+        """Return the end of a document that its vector is made of; chunks begin where they did.
 
         What is returned has the vector of the whole, also after both grow by the same subwords.
         """
+        if self._one_pass:
+            return document[-self._chunks * self._limit :]
         return recent_part(document, self._limit, self._chunks)
 
     def closed_keys(self, document: np.ndarray) -> list[bytes]:
@@ -121,6 +140,8 @@ class Embedder:
         Args:
             document: int32 subwords, without [CLS].
         """
+        if self._one_pass:
+            return []
         chunks = recent_chunks(document, self._limit, self._chunks)
         return [chunk_key(chunk) for chunk, is_closed in chunks if is_closed]
 
@@ -129,11 +150,12 @@ class Embedded(NamedTuple):
     """Vectors and what they cost.
 
     Attributes:
-        vectors: float32[n, d], means over the recent chunks.
-        newest: float32[n, d], of the newest chunk alone, which is what fine-tuning classified.
+        vectors: float32[n, d], means over the recent chunks, or of all of them in one pass.
+        newest: float32[n, d], of the newest chunk alone, which is what fine-tuning classified; in
+            one pass the vectors themselves.
         closed: keys of the closed chunks among those averaged.
-        chunks: chunks averaged.
-        encoded: chunks that went through the encoder.
+        chunks: chunks averaged; in one pass, documents.
+        encoded: chunks (documents) that went through the encoder.
     """
 
     vectors: np.ndarray
@@ -179,7 +201,10 @@ def embed_examples(
         target: vectors directory to write.
         config: how.
     """
-    embedder = Embedder.load(encoder, config)
+    stored, alone = load_encoder(encoder), None
+    embedder = Embedder(stored, config)
+    if config.contexts == "one_pass":
+        alone = Embedder(stored, config.model_copy(update={"contexts": "chunks", "chunks": 1}))
     data = Examples.open(examples)
     context = contexts(Tokens.open(tokens), data, limit=None)
     vectors = np.empty((len(data), embedder.dimension), np.float32)
@@ -187,9 +212,10 @@ def embed_examples(
     with progress("embed", total=len(vectors)) as bar:
         for start in range(0, len(vectors), DOCUMENTS_AT_ONCE):
             rows = range(start, min(start + DOCUMENTS_AT_ONCE, len(vectors)))
-            embedded = embedder.embed_reusing([context(row) for row in rows], {})
+            documents = [context(row) for row in rows]
+            embedded = embedder.embed_reusing(documents, {})
             vectors[start : rows.stop] = embedded.vectors
-            newest[start : rows.stop] = embedded.newest
+            newest[start : rows.stop] = alone.embed(documents) if alone else embedded.newest
             bar.advance(len(rows))
     save_vectors(target, vectors, newest, encoder=embedder.version)
 

@@ -2,6 +2,8 @@
 
 All take documents without padding. On CPUs torch packs them end to end; the runtimes, which know
 rectangles only, take those of one length together. `benchmarks/bench_embed.py` compares them.
+Documents longer than a chunk are torch's alone: no runtime has an operator for attention among
+neighbours.
 """
 
 import threading
@@ -34,7 +36,13 @@ def fastest_engine(device: torch.device) -> Engine:
 
 
 def make_encode(
-    bert: Bert, cls: int, pooling: Pooling, engine: Engine, device: torch.device
+    bert: Bert,
+    cls: int,
+    pooling: Pooling,
+    engine: Engine,
+    device: torch.device,
+    *,
+    window: int | None = None,
 ) -> Encode:
     """Return a function from chunks (int32 subwords, without [CLS]) to float32[n, d].
 
@@ -44,21 +52,40 @@ def make_encode(
         pooling: how token vectors become one vector.
         engine: what computes.
         device: where torch computes.
+        window: documents may be longer than a chunk, whose tokens then attend to as many tokens to
+            each side; None where there are none.
     """
-    if engine == "torch":
-        return _torch(bert, cls, pooling, device)
-    return _runtime(bert, cls, pooling, _RUNTIMES[engine])
+    short = (
+        _torch(bert, cls, pooling, device)
+        if engine == "torch"
+        else _runtime(bert, cls, pooling, _RUNTIMES[engine])
+    )
+    if window is None:
+        return short
+    long = _torch(bert, cls, pooling, device, window)
+
+    def encode(documents: Sequence[np.ndarray]) -> np.ndarray:
+        vectors = _empty(documents, bert, pooling)
+        is_long = np.array([len(one) + 1 > bert.config.max_tokens for one in documents], bool)
+        for own, chosen in ((short, ~is_long), (long, is_long)):
+            rows = np.flatnonzero(chosen)
+            vectors[rows] = own([documents[row] for row in rows])
+        return vectors
+
+    return encode
 
 
-def _torch(bert: Bert, cls: int, pooling: Pooling, device: torch.device) -> Encode:
+def _torch(bert: Bert, cls: int, pooling: Pooling, device: torch.device, window: int = 0) -> Encode:
     bert.to(device)
     dtype = product_dtype(device, "auto")
+    longest = bert.config.max_tokens if window else None
 
     @torch.inference_mode()
     def encode(chunks: Sequence[np.ndarray]) -> np.ndarray:
         vectors = _empty(chunks, bert, pooling)
         for rows in batches(chunks, TOKENS_AT_ONCE[device.type]):
-            packed = pack([chunks[row] for row in rows], cls).to(device)
+            documents = [chunks[row] for row in rows]
+            packed = pack(documents, cls, longest=longest, window=window).to(device)
             with autocast(device, dtype):
                 vectors[rows] = bert.pooled(packed, pooling).cpu().numpy()
         return vectors

@@ -1,8 +1,9 @@
 """A compact BERT over packed documents: no padding anywhere.
 
 A batch is one long row of tokens with the offsets of its documents. Everything but attention works
-on tokens alone; attention runs within documents. Parameters carry transformers' names, so
-`transformers.BertModel.from_pretrained` reads what `save` in `weights.py` writes.
+on tokens alone; attention runs within documents, and in those longer than `max_tokens` among
+neighbours. Parameters carry transformers' names, so `transformers.BertModel.from_pretrained` reads
+what `save` in `weights.py` writes.
 """
 
 from typing import NamedTuple
@@ -22,10 +23,11 @@ class Packed(NamedTuple):
 
     Attributes:
         ids: int64[T], subword ids; each document starts with [CLS].
-        positions: int64[T], from 0 within a document.
+        positions: int64[T], places in the position table; from 0 within a document.
         segments: int64[T], 0 or 1.
         offsets: int32[B + 1], where documents start; the last is T.
         lengths: the documents' lengths on the host, which CPU attention splits by.
+        window: tokens to each side that those of a document longer than `max_tokens` attend to.
     """
 
     ids: Tensor
@@ -33,6 +35,7 @@ class Packed(NamedTuple):
     segments: Tensor
     offsets: Tensor
     lengths: list[int]
+    window: int = 0
 
     def to(self, device: torch.device) -> "Packed":
         """Copy the tensors to a device."""
@@ -42,6 +45,7 @@ class Packed(NamedTuple):
             self.segments.to(device, non_blocking=True),
             self.offsets.to(device, non_blocking=True),
             self.lengths,
+            self.window,
         )
 
 
@@ -217,16 +221,18 @@ def attend(qkv: Tensor, packed: Packed, *, longest: int) -> Tensor:
     Args:
         qkv: [T, 3, heads, width]: queries, keys and values.
         packed: says where documents start.
-        longest: tokens that no document exceeds.
+        longest: tokens of a document up to which all attend to all; beyond, to `packed.window`.
 
     Returns:
         [T, heads, width].
     """
+    if max(packed.lengths) > longest:
+        return _attend_document_by_document(qkv, packed, longest)
     if qkv.is_cuda:
         if torch.cuda.get_device_capability(qkv.device) >= (8, 0) and qkv.dtype != torch.float32:
             return _attend_packed_on_gpu(qkv, packed, longest)
         return _attend_padded(qkv, packed)
-    return _attend_document_by_document(qkv, packed)
+    return _attend_document_by_document(qkv, packed, longest)
 
 
 def _attend_packed_on_gpu(qkv: Tensor, packed: Packed, longest: int) -> Tensor:
@@ -249,11 +255,47 @@ def _attend_padded(qkv: Tensor, packed: Packed) -> Tensor:
     return attended.transpose(1, 2)[real]
 
 
-def _attend_document_by_document(qkv: Tensor, packed: Packed) -> Tensor:
+def _attend_document_by_document(qkv: Tensor, packed: Packed, longest: int) -> Tensor:
     # A call per document costs a few microseconds; padding would cost more than half the work.
-    documents = qkv.permute(1, 2, 0, 3).split(packed.lengths, dim=2)
-    attended = [F.scaled_dot_product_attention(*document.unsqueeze(1)) for document in documents]
+    documents = qkv.permute(1, 2, 0, 3).unsqueeze(1).split(packed.lengths, dim=3)
+    attended = [
+        F.scaled_dot_product_attention(*document)
+        if document.shape[3] <= longest
+        else attend_to_neighbours(*document, window=packed.window)
+        for document in documents
+    ]
     return torch.cat(attended, dim=2)[0].transpose(0, 1)
+
+
+def attend_to_neighbours(q: Tensor, k: Tensor, v: Tensor, *, window: int) -> Tensor:
+    """Attention of every token to [CLS] and its neighbours, and of [CLS] to all.
+
+    Tokens are taken `window` at a time, with those before and after them: time and memory grow with
+    the length of the document, not with its square.
+
+    Args:
+        q: [1, heads, tokens, width], queries of one document, [CLS] first.
+        k: likewise, keys.
+        v: likewise, values.
+        window: tokens to each side that a token attends to.
+
+    Returns:
+        [1, heads, tokens, width].
+
+    Source: Beltagy et al., Longformer: The Long-Document Transformer, 2020.
+    """
+    tokens = q.shape[2]
+    own = torch.arange(window, 2 * window, device=q.device)[:, None]
+    near = (own - torch.arange(3 * window, device=q.device)).abs() <= window
+    attended = [F.scaled_dot_product_attention(q[:, :, :1], k, v)]
+    for start in range(1, tokens, window):
+        first, end = max(1, start - window), min(tokens, start + 2 * window)
+        block = q[:, :, start : start + window]
+        keys, values = (torch.cat([x[:, :, :1], x[:, :, first:end]], dim=2) for x in (k, v))
+        allowed = near[: block.shape[2], first - start + window : end - start + window]
+        allowed = F.pad(allowed, (1, 0), value=True)  # [CLS]
+        attended.append(F.scaled_dot_product_attention(block, keys, values, attn_mask=allowed))
+    return torch.cat(attended, dim=2)
 
 
 def initialise(module: nn.Module) -> None:

@@ -19,6 +19,7 @@ from components.encoder.embed import (
 from components.encoder.engines import batches, equal_lengths, fastest_engine, make_encode
 from components.encoder.errors import EncoderError
 from components.encoder.vectors import (
+    NEWEST,
     MemberVectors,
     load_vectors,
     merge_member_vectors,
@@ -197,6 +198,58 @@ def test_examples_have_the_vectors_of_their_contexts(save_random, corpus, tmp_pa
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+ONE_PASS = EmbedConfig(chunks=3, contexts="one_pass")
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
+def test_one_pass_encodes_the_recent_chunks_together(save_random, long_documents, engine):
+    directory = save_random()
+    bert = load_encoder(directory).bert
+    embedder = Embedder.load(directory, ONE_PASS.model_copy(update={"engine": engine}))
+    found = embedder.embed(long_documents)
+    recent = [document[-3 * LIMIT :] for document in long_documents[1:]]
+    packed = pack(recent, 2, longest=TINY.max_tokens, window=TINY.max_tokens // 2)
+    with torch.no_grad():
+        expected = bert.pooled(packed, "mean_last4").numpy()
+    assert not found[0].any()
+    np.testing.assert_allclose(found[1:], expected, rtol=0, atol=1e-2)
+    assert np.abs(found[1:] - expected).mean() < 1e-3
+
+
+def test_one_pass_leaves_the_vectors_of_single_chunks_as_they_are(save_random, long_documents):
+    chunks, one_pass = (
+        Embedder.load(save_random(), config) for config in (EmbedConfig(chunks=3), ONE_PASS)
+    )
+    short = [document for document in long_documents if len(document) <= LIMIT]
+    np.testing.assert_array_equal(one_pass.embed(short), chunks.embed(short))
+    assert one_pass.version != chunks.version
+
+
+@given(length=st.integers(0, 300), more=st.integers(0, 50))
+def test_in_one_pass_too_the_recent_part_stands_for_the_whole(one_pass, length, more):
+    whole = np.arange(length + more)
+    kept = np.concatenate([one_pass.recent(whole[:length]), whole[length:]])
+    np.testing.assert_array_equal(one_pass.recent(kept), one_pass.recent(whole))
+    assert one_pass.closed_keys(whole) == []
+
+
+@pytest.fixture(scope="module")
+def one_pass(save_random):
+    return Embedder.load(save_random(), ONE_PASS)
+
+
+def test_in_one_pass_examples_keep_the_vectors_that_fine_tuning_classified(
+    save_random, corpus, tmp_path
+):
+    encoder = save_random()
+    for name, config in (("chunks", EmbedConfig(chunks=3)), ("one pass", ONE_PASS)):
+        embed_examples(encoder, corpus.tokens, corpus.examples, tmp_path / name, config=config)
+    chunks, one_pass = tmp_path / "chunks", tmp_path / "one pass"
+    assert np.abs(load_vectors(chunks) - load_vectors(one_pass)).max() > 1e-3
+    found, expected = (load_vectors(place, NEWEST) for place in (one_pass, chunks))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def days(write_corpus):
     """Write the same members on two days: on the second every third has more sessions."""
@@ -222,6 +275,20 @@ def test_a_refresh_encodes_only_what_is_new(save_random, days, tmp_path):
     active = 12 // 3 + 1
     assert second["encoded"] == active + len(after.keys() - before.keys())
     assert second["encoded"] < scratch["encoded"]
+
+
+def test_in_one_pass_a_refresh_encodes_whoever_did_anything(save_random, days, tmp_path):
+    encoder, (today, tomorrow) = save_random(), days
+    refresh(encoder, today, tmp_path / "chunks")
+    how = {"contexts": "one_pass"}
+    first = refresh(encoder, today, tmp_path / "today", tmp_path / "chunks", **how)
+    second = refresh(encoder, tomorrow, tmp_path / "tomorrow", tmp_path / "today", **how)
+    refresh(encoder, tomorrow, tmp_path / "scratch", **how)
+    active = 12 // 3 + 1
+    assert (first["encoded"], second["encoded"]) == (first["members"], active)
+    found, expected = (MemberVectors.open(tmp_path / name) for name in ("tomorrow", "scratch"))
+    np.testing.assert_allclose(found.vectors, expected.vectors, rtol=0, atol=1e-6)
+    assert not found.closed
 
 
 def test_a_day_on_which_nothing_happens_encodes_nothing(save_random, days, tmp_path):
