@@ -66,10 +66,11 @@ def make_encode(
 
     def encode(documents: Sequence[np.ndarray]) -> np.ndarray:
         vectors = _empty(documents, bert, pooling)
-        is_long = np.array([len(one) + 1 > bert.config.max_tokens for one in documents], bool)
-        for own, chosen in ((short, ~is_long), (long, is_long)):
-            rows = np.flatnonzero(chosen)
-            vectors[rows] = own([documents[row] for row in rows])
+        rows: dict[bool, list[int]] = {False: [], True: []}
+        for row, document in enumerate(documents):
+            rows[len(document) + 1 > bert.config.max_tokens].append(row)
+        for is_long, own in ((False, short), (True, long)):
+            vectors[rows[is_long]] = own([documents[row] for row in rows[is_long]])
         return vectors
 
     return encode

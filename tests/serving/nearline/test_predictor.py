@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.encoder.embed import Embedder
 from serving.nearline.errors import NearlineError
 from serving.nearline.messages import Action
 from serving.nearline.predictor import Predictor
 from serving.nearline.snapshot import Snapshot
 from serving.nearline.trail import Trail
-from tests.serving.nearline.conftest import MINUTE, NOON
+from tests.serving.nearline.conftest import EMBED, MINUTE, NOON
 
 GAPS = st.lists(
     st.tuples(st.sampled_from([1, 30, 31]), st.booleans(), st.booleans()), min_size=1, max_size=40
@@ -20,16 +21,18 @@ GAPS = st.lists(
 
 @pytest.fixture(scope="module")
 def predictors(world):
-    every, searches = Predictor.open(world.package), Predictor.open(world.package)
+    every, searches, one_pass = (Predictor.open(world.package) for _ in range(3))
     searches.read_queries_only()
-    return {"action": every, "query": searches}
+    config = EMBED.model_copy(update={"contexts": "one_pass"})
+    one_pass.embedder = Embedder.load(world.package / "encoder", config)
+    return {"action": every, "query": searches, "one pass": one_pass}
 
 
-@pytest.mark.parametrize("sequence", ["action", "query"])
+@pytest.mark.parametrize("kind", ["action", "query", "one pass"])
 @settings(max_examples=30, deadline=None)
 @given(steps=GAPS)
-def test_a_trail_does_not_depend_on_the_pieces_it_came_in(predictors, sequence, steps):
-    predictor = predictors[sequence]
+def test_a_trail_does_not_depend_on_the_pieces_it_came_in(predictors, kind, steps):
+    predictor = predictors[kind]
     now, pieces = NOON, [[]]
     for number, (gap, asks, ends) in enumerate(steps):
         now += gap * MINUTE
