@@ -10,6 +10,7 @@ from typing import Any
 
 from components.activity.config import ActivityConfig, SplitConfig, Vertical
 from components.activity.ingest import ingest_source
+from components.activity.posting_labels import carry_posting_labels
 from components.activity.sessions import write_sessions
 from components.encoder.config import EncoderConfig, FinetuneConfig, PretrainConfig
 from components.encoder.finetune import finetune
@@ -82,7 +83,7 @@ def _steps(settings: dict[str, Any], work: Path, seed: int) -> dict[str, Callabl
         "feed": lambda target: ingest_source(
             settings["source"], vertical, activity, feed=target, truth=work / "truth", seed=seed
         ),
-        "sessions": lambda target: write_sessions(work / "feed" / "actions", target, activity),
+        "sessions": lambda target: _cut_sessions(work / "feed", target, activity),
         "vocabulary": lambda target: train_vocabulary(
             sessions, target, text, vertical, split=split, seed=seed
         ),
@@ -116,3 +117,9 @@ def _steps(settings: dict[str, Any], work: Path, seed: int) -> dict[str, Callabl
             checkpoints=resume / "finetuned",
         ),
     }
+
+
+def _cut_sessions(feed: Path, target: Path, config: ActivityConfig) -> None:
+    with whole_directory(target) as directory:
+        write_sessions(feed / "actions", directory, config)
+        carry_posting_labels(feed, directory)
