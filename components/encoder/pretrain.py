@@ -107,8 +107,20 @@ class Example(NamedTuple):
     random_next: Tensor
 
 
+class _Side(NamedTuple):
+    """Chunks of one split; `starts` int64[documents + 1], the chunk each document begins with."""
+
+    chunks: Chunks
+    starts: np.ndarray
+
+
 class MaskedLanguageTask:
     """Masked-language modelling over chunks of two segments.
+
+    A segment is one session or several, whole ones: in news, where each click is a session, one
+    item or several. With `config.next_sentence` half of the second segments, and all behind a
+    chunk of one session, come from another member's document and are about as long as what they
+    replace, so that only their content gives them away.
 
     Args:
         corpus: documents.
@@ -131,9 +143,8 @@ class MaskedLanguageTask:
     ):
         self._corpus, self._vocabulary, self._encoder = corpus, vocabulary, encoder
         self._config, self._seed, self._group = config, seed, group
-        limit = encoder.max_tokens - 1
-        self.chunks = cut_chunks(corpus, limit=limit, split=TRAIN, seed=seed)
-        self._held_out = cut_chunks(corpus, limit=limit, split=VALIDATION, seed=seed)
+        self._learnt, self._held_out = (self._side(split) for split in (TRAIN, VALIDATION))
+        self.chunks = self._learnt.chunks
         self.module: MaskedLanguageModel = MaskedLanguageModel(
             Bert(encoder, vocabulary.size), next_sentence=config.next_sentence
         )
@@ -149,24 +160,24 @@ class MaskedLanguageTask:
         visits = np.arange(first, first + size)
         epochs, places = np.divmod(visits, len(self.chunks))
         rows = np.array([self._row(int(e), int(p)) for e, p in zip(epochs, places, strict=True)])
-        return self._example(self.chunks, rows, epochs % self._config.dupe_factor)
+        return self._example(self._learnt, rows, epochs % self._config.dupe_factor)
 
     def loss(self, batch: Example, device: torch.device, *, step: Sequence[Example]) -> Tensor:
         """Return the masked-word loss, plus that of the next segment when it is learnt."""
         words = self._group.total(torch.tensor(sum(len(part.masked) for part in step)))
-        return self._loss(batch, device, words=int(words), parts=len(step) * self._group.size)
+        masked, following = self._losses(batch, device)
+        loss = masked * (len(batch.masked) / max(1, int(words)))
+        return loss + following / (len(step) * self._group.size)
 
-    def _loss(self, batch: Example, device: torch.device, *, words: int, parts: int) -> Tensor:
+    def _losses(self, batch: Example, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the mean losses of masked words and of next segments, 0 where none is learnt."""
         packed = batch.packed.to(device)
         (hidden,) = self.module.bert(packed)
-        loss = self.module.masked_loss(hidden, batch.masked.to(device), batch.words.to(device))
-        loss = loss * (len(batch.masked) / max(1, words))
-        if self._config.next_sentence:
-            starts = packed.offsets[:-1].long()
-            random_next = batch.random_next.to(device)
-            next_loss = self.module.next_sentence_loss(hidden, starts, random_next)
-            loss = loss + next_loss / parts
-        return loss
+        masked = self.module.masked_loss(hidden, batch.masked.to(device), batch.words.to(device))
+        if not self._config.next_sentence:
+            return masked, masked.new_zeros(())
+        starts = packed.offsets[:-1].long()
+        return masked, self.module.next_sentence_loss(hidden, starts, batch.random_next.to(device))
 
     def work(self, batch: Example) -> tuple[int, float]:
         """Return real tokens and training operations (three times those of a forward pass)."""
@@ -178,20 +189,32 @@ class MaskedLanguageTask:
         return tokens, 6.0 * (tokens * dense + attention + scores)
 
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Return the mean loss on validation members, always masked alike."""
-        count = min(len(self._held_out), VALIDATION_CHUNKS)
+        """Return the mean losses on validation members, always masked alike.
+
+        `validation_loss` is the sum of `validation_mlm_loss` (a masked word's) and, where the next
+        segment is learnt, `validation_nsp_loss` (a document's).
+        """
+        count = min(len(self._held_out.chunks), VALIDATION_CHUNKS)
         if not count:
             return {}
-        rows = epoch_order(len(self._held_out), epoch=0, seed=self._seed)[:count]
+        rows = epoch_order(len(self._held_out.chunks), epoch=0, seed=self._seed)[:count]
         size = self._config.batch // self._config.accumulate
-        total = masked = 0.0
+        mlm = nsp = words = 0.0
         for start in range(0, count, size):
             part = rows[start : start + size]
             example = self._example(self._held_out, part, np.zeros(len(part), np.int64))
-            words = len(example.masked)
-            total += self._loss(example, device, words=words, parts=1).item() * words
-            masked += words
-        return {"validation_loss": total / max(1.0, masked)}
+            masked, following = self._losses(example, device)
+            mlm += masked.item() * len(example.masked)
+            nsp += following.item() * len(part)
+            words += len(example.masked)
+        mlm, nsp = mlm / max(1.0, words), nsp / count
+        if not self._config.next_sentence:
+            return {"validation_loss": mlm}
+        return {
+            "validation_loss": mlm + nsp,
+            "validation_mlm_loss": mlm,
+            "validation_nsp_loss": nsp,
+        }
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Return all parameters at one learning rate."""
@@ -202,14 +225,15 @@ class MaskedLanguageTask:
             self._order = (epoch, epoch_order(len(self.chunks), epoch=epoch, seed=self._seed))
         return int(self._order[1][place])
 
-    def _example(self, chunks: Chunks, rows: np.ndarray, dupes: np.ndarray) -> Example:
-        documents, cuts, places, random_next = [], [], [], np.zeros(len(rows), np.int64)
+    def _example(self, side: _Side, rows: np.ndarray, dupes: np.ndarray) -> Example:
+        chunks, documents, cuts, places = side.chunks, [], [], []
+        random_next = np.zeros(len(rows), np.int64)
         for index, (row, dupe) in enumerate(zip(rows, dupes, strict=True)):
             first, second = self._segments(chunks, int(row))
-            if self._config.next_sentence and len(chunks) > 1:
+            if self._config.next_sentence and len(side.starts) > 2:
                 draw = np.random.default_rng([self._seed, int(dupe), int(row)])
                 if draw.random() < 0.5 or not len(first) or not len(second):
-                    other = (int(row) + int(draw.integers(1, len(chunks)))) % len(chunks)
+                    other = _of_another_document(side.starts, int(row), draw)
                     first, second = self._with_random_next(first, second, chunks, other)
                     random_next[index] = 1
             document = np.concatenate([first, second])
@@ -236,15 +260,44 @@ class MaskedLanguageTask:
     def _with_random_next(
         self, first: np.ndarray, second: np.ndarray, chunks: Chunks, other: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Follow the first segment, or a chunk of one, by a segment of another chunk."""
-        limit = self._encoder.max_tokens - 1
-        theirs = self._segments(chunks, other)
-        random = theirs[1] if len(theirs[1]) else theirs[0]
-        first = first if len(first) else second
-        random = random[: max(limit - len(first), limit // 2)]
+        """Follow the first segment, or a chunk of one session, by sessions of another document.
+
+        They are as many as come nearest to the length of the second segment, or of the lone one,
+        and fit; where not even one does, it is cut and closed.
+        """
+        limit, sep = self._encoder.max_tokens - 1, self._vocabulary.sep
+        room = limit - len(first)
+        if not (len(first) and len(second)):
+            first = second = np.concatenate([first, second])
+            room = max(limit - len(first), limit // 2)
+        before, behind = self._segments(chunks, other)
+        theirs = behind if len(behind) >= len(second) else np.concatenate([before, behind])
+        ends = np.flatnonzero(theirs == sep) + 1
+        ends = ends[ends <= room]
+        if len(ends):
+            random = theirs[: ends[np.abs(ends - len(second)).argmin()]]
+        else:
+            random = np.append(theirs[: room - 1], np.int32(sep))
         return first[: limit - len(random)], random
+
+    def _side(self, split: int) -> _Side:
+        limit = self._encoder.max_tokens - 1
+        chunks = cut_chunks(self._corpus, limit=limit, split=split, seed=self._seed)
+        begins = np.zeros(len(chunks), bool)
+        for number, shard in enumerate(self._corpus.shards):
+            of_shard = chunks.shard == number
+            documents = shard.session_offsets[shard.member_offsets]
+            begins[of_shard] = np.isin(chunks.start[of_shard], documents)
+        return _Side(chunks, np.append(np.flatnonzero(begins), len(chunks)))
 
     def _segments(self, chunks: Chunks, row: int) -> tuple[np.ndarray, np.ndarray]:
         shard = self._corpus.shards[chunks.shard[row]].tokens
         start, cut, end = chunks.start[row], chunks.cut[row], chunks.end[row]
         return shard[start:cut], shard[cut:end]
+
+
+def _of_another_document(starts: np.ndarray, row: int, draw: np.random.Generator) -> int:
+    """Draw a chunk of any document but the one that `row` is of."""
+    document = int(np.searchsorted(starts, row, side="right"))
+    begin, end, chunks = int(starts[document - 1]), int(starts[document]), int(starts[-1])
+    return (end + int(draw.integers(0, chunks - (end - begin)))) % chunks

@@ -16,7 +16,7 @@ from components.activity.config import SplitConfig
 from components.encoder.config import PretrainConfig
 from components.encoder.errors import EncoderError
 from components.encoder.masking import mask_words
-from components.encoder.pretrain import pretrain
+from components.encoder.pretrain import MaskedLanguageTask, pretrain
 from components.encoder.training import train
 from tests.components.encoder.conftest import TINY
 
@@ -173,7 +173,7 @@ def test_without_next_sentence_nothing_is_random(language_task):
     assert not language_task(batch=16).batch(0, 0).random_next.any()
 
 
-def test_half_of_the_next_segments_are_of_another_chunk(language_task):
+def test_half_of_the_next_segments_are_random(language_task):
     task = language_task(batch=16, next_sentence=True)
     plain = language_task(batch=16)
     random = total = 0
@@ -191,6 +191,74 @@ def test_half_of_the_next_segments_are_of_another_chunk(language_task):
             assert part.any(), "a next segment has to be there to be judged"
             assert not part.all()
     assert 0.4 < random / total < 0.9  # chunks of one session can only be followed at random
+
+
+EVERYBODY = SplitConfig(validation=0, test=0)
+
+
+def segments(example):
+    """Return both segments of each document as they were before masking, [CLS] left out."""
+    for document, marks in zip(
+        originals(example), example.packed.segments.split(example.packed.lengths), strict=True
+    ):
+        first = len(document) - int(marks.sum())
+        yield list(document[1:first]), list(document[first:])
+
+
+def pretraining(corpus, **config):
+    tokens, vocabulary = corpus.open()
+    return MaskedLanguageTask(tokens, vocabulary, TINY, PretrainConfig(**config), seed=0)
+
+
+def test_a_random_next_segment_is_whole_sessions_of_another_members_document(corpus, write_corpus):
+    sessions = {"ann": 12, "bob": 12}
+    two = write_corpus(sessions, like=corpus, split=EVERYBODY, labelled=False)
+    task = pretraining(two, batch=4, epochs=4, next_sentence=True)
+    assert len(task.chunks) > 8, "chunks of one's own document are there to be drawn by mistake"
+    tokens, vocabulary = two.open()
+    texts = [" ".join(map(str, tokens.document(row))) + " " for row in range(2)]
+    seen = 0
+    for step in range(task.steps):
+        example = task.batch(step, 0)
+        for (first, second), random in zip(segments(example), example.random_next, strict=True):
+            homes = [
+                [" ".join(map(str, part)) + " " in text for text in texts]
+                for part in (first, second)
+            ]
+            assert homes[0] != homes[1] if random else homes[0] == homes[1]
+            assert second[-1] == vocabulary.sep
+            seen += int(random)
+    assert seen > 20
+
+
+def test_the_length_of_a_next_segment_does_not_tell_whether_it_is_random(corpus, write_corpus):
+    members = {f"m{number:02d}": 9 for number in range(30)}
+    many = write_corpus(members, like=corpus, split=EVERYBODY, labelled=False)
+    task = pretraining(many, batch=8, epochs=2, next_sentence=True)
+    lengths: dict[int, list[int]] = {0: [], 1: []}
+    for step in range(task.steps):
+        example = task.batch(step, 0)
+        for (first, second), random in zip(segments(example), example.random_next, strict=True):
+            lengths[int(random)].append(len(first) + len(second))
+    assert min(map(len, lengths.values())) > 50
+    real, random = (np.mean(lengths[label]) for label in (0, 1))
+    assert abs(real - random) < 0.15 * real
+
+
+def test_a_lone_document_is_always_followed_by_itself(corpus, write_corpus):
+    alone = write_corpus({"ann": 12}, like=corpus, split=EVERYBODY, labelled=False)
+    task = pretraining(alone, batch=4, next_sentence=True)
+    assert not any(task.batch(step, 0).random_next.any() for step in range(task.steps))
+
+
+def test_the_log_tells_the_losses_of_words_and_of_next_segments_apart(corpus, tmp_path):
+    config = CONFIG.model_copy(update={"next_sentence": True, "evaluations": 1})
+    last = run(tmp_path, corpus.tokens, corpus.vocabulary, config)[-1]
+    both = last["validation_mlm_loss"] + last["validation_nsp_loss"]
+    assert last["validation_loss"] == pytest.approx(both)
+    assert 0.3 < last["validation_nsp_loss"] < 1.5
+    plain = run(tmp_path / "plain", corpus.tokens, corpus.vocabulary)[-1]
+    assert not {"validation_mlm_loss", "validation_nsp_loss"} & set(plain)
 
 
 def test_next_sentence_loss_is_learnt_beside_the_masked_words(language_task):
