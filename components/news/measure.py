@@ -12,6 +12,7 @@ from components.news.config import COMBINATIONS
 from components.news.impressions import Impressions
 from components.news.metrics import Figures, figures_of
 
+MEASURED = "measured.json"
 RANDOM, CLICKED = "random", "most clicked"
 MEASURES = dict(zip(Figures._fields, ("auc", "mrr", "ndcg@5", "ndcg@10"), strict=True))
 PUBLISHED: dict[str, tuple[float, ...]] = dict(

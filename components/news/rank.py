@@ -26,7 +26,7 @@ from components.news.impressions import (
     prepare_impressions,
     read_items,
 )
-from components.news.measure import figure_table, floors, pretraining_table
+from components.news.measure import MEASURED, figure_table, floors, pretraining_table
 from components.news.metrics import ranks_of
 from components.news.model import export
 from components.news.predictions import write_predictions
@@ -35,7 +35,7 @@ from components.news.vectors import NewsVectors, encode_news, tokenise_items
 from components.ranking import checkpoint
 from components.ranking.keras import tf
 
-MEASURED, ABOUT, SAVED_MODEL = "measured.json", "ranker.json", "saved_model"
+ABOUT, SAVED_MODEL = "ranker.json", "saved_model"
 _WEIGHTS, _FACTS = "weights.npz", "facts.json"
 
 logger = logging.getLogger(__name__)
