@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 INK, SOFT, RULE = "#010101", "#020202", "#030303"
-SERIES = tuple(f"#0a0a{number:02x}" for number in range(7))
+SERIES = tuple(f"#0a0a{number:02x}" for number in range(13))
 
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": SOFT,

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,10 +25,12 @@ from components.evaluation.metrics import (
     semantic_similarity_at_k,
     suggestion_coverage,
 )
+from components.evaluation.order import published_order
 from components.evaluation.predictors import (
     TRAINED_ON,
     floor_predictors,
 )
+from components.evaluation.published import PUBLISHED
 from components.files import whole_file
 from components.labels.draw import draw_test_rows, measured_datasets
 from components.labels.examples import Examples
@@ -38,10 +40,16 @@ METHODS = (
     "popular",
     "repeat",
     "co-occurrence",
+    "MNSRF",
+    "ACG",
+    "CARS",
+    "LostNet",
+    "CNN+e2e",
+    "fastText+e2e",
+    "BERT+e2e",
     "fastText+Slice",
     "BERT_PT+Slice",
     "BERT_FT+Slice",
-    "BERT+e2e",
 )
 OURS = "BERT_FT+Slice"
 GRADES = ("perfect", "good", "fair", "bad")
@@ -76,6 +84,7 @@ def evaluate(
     *,
     entity_vectors: NDArray[np.float32],
     grader: Grader | None = None,
+    told: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int,
 ) -> dict[str, list[dict]]:
     """Measure methods, and the floors, on members that no model has seen.
@@ -90,12 +99,14 @@ def evaluate(
         config: cut-offs and sizes.
         entity_vectors: of the labels, float32 [L, d], for Semantic-Similarity.
         grader: of suggestions, where the truth is known.
+        told: what methods tell of themselves, by method; of this a row has `unknown`.
         seed: of the draw of members and of the confidence intervals.
 
     Returns:
-        What is written: `rows` (method, dataset, `p@1` ... , n), `differences` (precision at 1 of
-        BERT_FT+Slice less that of each other method, with a 95% interval) and `frequency`
-        (precision and recall by how frequent a label is in training).
+        What is written: `rows` (method, dataset, `p@1` ... , n and, of D2 and D3 where members
+        search, `published`), `differences` (precision at 1 of BERT_FT+Slice less that of each other
+        method, with a 95% interval), `order` (see `published_order`), `frequency` (precision and
+        recall by how frequent a label is in training) and `baselines` (what was told).
 
     Raises:
         EvaluationError: no test member has a label, or the inputs do not fit each other.
@@ -104,22 +115,41 @@ def evaluate(
         raise EvaluationError(
             f"entity_vectors has {len(entity_vectors)} rows for {len(examples.label_texts)} labels"
         )
-    result: dict[str, list[dict]] = {"rows": [], "differences": [], "frequency": []}
+    told = told or {}
+    result: dict[str, list[dict]] = {
+        "rows": [],
+        "differences": [],
+        "order": [],
+        "frequency": [],
+        "baselines": [{"method": method, **facts} for method, facts in told.items()],
+    }
     datasets = measured_datasets(examples)
     if not datasets:
         raise EvaluationError("no test member has a label to predict")
     methods = {**floor_predictors(examples), **predictors}
+    searched = bool(examples.table["searched"].any())  # else the paper's task is another
     with progress("evaluate", total=len(datasets) * len(methods)) as bar:
         for dataset in datasets:
             measures = _Measures.of(examples, dataset, config, entity_vectors, grader, seed)
-            first_hits = {}
+            units: dict[str, dict[str, NDArray]] = {}
             for method, predictor in _on(dataset, methods).items():
                 labels = _rank(predictor, measures, config.depth, method)
-                result["rows"].append({"method": method, "dataset": dataset, **measures(labels)})
+                figures, own = measures(labels)
+                row = {"method": method, "dataset": dataset, **figures}
+                if "unknown" in told.get(method, ()):
+                    row["unknown"] = told[method]["unknown"]
+                if searched and method in PUBLISHED.get(dataset, {}):
+                    row["published"] = PUBLISHED[dataset][method]
+                result["rows"].append(row)
                 result["frequency"] += measures.frequency(labels, method)
-                first_hits[method] = hits(labels[:, :1], measures.truth).ravel()
+                for figure, values in own.items():
+                    units.setdefault(figure, {})[method] = values
                 bar.advance(dataset=dataset, method=method)
-            result["differences"] += _differences(first_hits, dataset, config, seed)
+            result["differences"] += _differences(units["p@1"], dataset, config, seed)
+            if searched:
+                result["order"] += published_order(
+                    dataset, units, resamples=config.resamples, seed=seed
+                )
     with whole_file(target) as path:
         path.write_text(json.dumps(result, indent=1))
     logger.info("evaluated datasets=%s methods=%d", ",".join(datasets), len(methods))
@@ -164,24 +194,29 @@ class _Measures(NamedTuple):
     def exclude(self) -> sp.csr_matrix | None:
         return self.past if self.dataset == "D1-new" else None
 
-    def __call__(self, labels: NDArray[np.int32]) -> dict[str, float]:
+    def __call__(self, labels: NDArray[np.int32]) -> tuple[dict[str, float], dict[str, NDArray]]:
+        """Return figures, and what some are means of: per member, or per label for coverage."""
         truth, vectors = self.truth, self.entity_vectors
         row = {f"p@{k}": precision_at_k(labels, truth, k) for k in CUTOFFS}
         row |= {f"ss@{k}": semantic_similarity_at_k(labels, truth, vectors, k) for k in CUTOFFS}
         row["coverage"] = suggestion_coverage(labels, truth.shape[1])
         row["repeats"] = repeat_share(labels, self.past, self.config.shown)
+        row["repeats@1"] = repeat_share(labels, self.past, 1)
         row |= {
             f"psp@{k}": propensity_scored_precision_at_k(labels, truth, self.propensity, k)
             for k in CUTOFFS
         }
         row["n"] = len(self.rows)
+        covered = np.zeros(truth.shape[1], bool)
+        covered[labels[labels >= 0]] = True
+        units = {"p@1": hits(labels[:, :1], truth).ravel(), "coverage": covered}
         if self.grader is not None:
             members = self.examples.table["member_id"][self.rows]
             graded = slice(self.config.graded)
-            row |= grade_shares(
-                self.grader(members[graded], labels[graded, : self.config.shown]), GRADES
-            )
-        return row
+            grades = self.grader(members[graded], labels[graded, : self.config.shown])
+            row |= grade_shares(grades, GRADES)
+            units["perfect"] = (grades == GRADES.index("perfect")).mean(axis=1)
+        return row, units
 
     def frequency(self, labels: NDArray[np.int32], method: str) -> list[dict]:
         counts = self.examples.label_counts

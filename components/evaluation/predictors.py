@@ -5,13 +5,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from components.baselines.floors import (
+    Ranking,
     co_occurrence,
     label_similarity,
     popular,
     repeat,
 )
-from components.baselines.predictions import Rank
-from components.evaluation.metrics import precision_at_k
+from components.baselines.predictions import Predicted, Predictions, Rank
+from components.evaluation.errors import EvaluationError
+from components.evaluation.metrics import hits, precision_at_k
 from components.extreme.slice import Slice
 from components.labels.examples import Examples
 
@@ -52,6 +54,36 @@ def floor_predictors(examples: Examples) -> dict[str, dict[str, Rank]]:
 def slice_predictor(model: Slice, vectors: NDArray[np.float32]) -> Rank:
     """Rank by Slice on the examples' vectors, float32 [examples, d]."""
     return lambda rows, k, exclude: model.predict(vectors[rows], k, exclude=exclude)
+
+
+def stored_predictors(predictions: Predictions) -> dict[str, Rank]:
+    """Rank by what a method has said already, by data set.
+
+    A predictor answers for the members that were asked about, and complains of others.
+    """
+    return {
+        dataset: _stored(f"{predictions.method} on {dataset}", said)
+        for dataset, said in predictions.datasets.items()
+    }
+
+
+def _stored(name: str, said: Predicted) -> Rank:
+    def predict(rows: NDArray[np.int64], k: int, exclude: sp.csr_matrix | None) -> Ranking:
+        places = np.searchsorted(said.rows, rows)
+        if not len(said.rows) or (said.rows[np.minimum(places, len(said.rows) - 1)] != rows).any():
+            raise EvaluationError(
+                f"{name}: its predictions are of other members; were they made with the same seed "
+                "and evaluation.members?"
+            )
+        labels = np.full((len(rows), k), -1, np.int32)
+        kept = said.labels[places, :k]
+        labels[:, : kept.shape[1]] = kept
+        if exclude is not None and hits(labels, exclude).any():
+            raise EvaluationError(f"{name}: predicts labels of the past, which are excluded there")
+        scores = np.where(labels >= 0, 1 / (1 + np.arange(k)), 0).astype(np.float32)
+        return labels, scores
+
+    return predict
 
 
 def _popular(examples: Examples, dataset: str) -> Rank:

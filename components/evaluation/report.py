@@ -33,7 +33,7 @@ from components.evaluation.tables import (
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
 TEMPLATE = "report.html.j2"
-SUGGESTION_TABLES = ("query_recommendation", "differences", "frequency")
+SUGGESTION_TABLES = ("query_recommendation", "differences", "frequency", "order", "baselines")
 
 _IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 
@@ -230,16 +230,17 @@ def read_log(path: Path) -> list[dict[str, float]]:
 def _print_suggestions(recipe: str, rows: Sequence[Row], console: Console) -> None:
     table = Table(title=f"Suggested searches, {recipe}", box=None, padding=(0, 1, 0, 0))
     table.add_column("")
-    for heading in COLUMNS.values():
-        table.add_column(heading, justify="right")
+    columns = [key for key in COLUMNS if key != "repeats@1"]  # that fit into 80 characters
+    for key in columns:
+        table.add_column(COLUMNS[key], justify="right")
     for dataset in datasets_of(rows):
         block = [row for row in rows if row["dataset"] == dataset]
         members = block[0]["n"]
         table.add_row(Text(f"{dataset}, {members:,} members", style="bold cyan"))
         for row in block:
             cells = [
-                Text(share(row[key]), style="bold" if is_best(row, block, key) else "")
-                for key in COLUMNS
+                Text(share(row.get(key)), style="bold" if is_best(row, block, key) else "")
+                for key in columns
             ]
             table.add_row(
                 f"  {row['method']}", *cells, style="dim" if row["method"] in FLOORS else ""
@@ -300,7 +301,9 @@ def _blocks(rows: Sequence[Row], differences: Sequence[Row]) -> list[dict[str, A
                     {
                         "method": row["method"],
                         "floor": row["method"] in FLOORS,
-                        "cells": [(share(row[key]), is_best(row, block, key)) for key in COLUMNS],
+                        "cells": [
+                            (share(row.get(key)), is_best(row, block, key)) for key in COLUMNS
+                        ],
                         "difference": behind.get(row["method"]),
                     }
                     for row in block

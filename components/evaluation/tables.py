@@ -14,12 +14,13 @@ COLUMNS = {
     "ss@3": "SS@3",
     "ss@5": "SS@5",
     "coverage": "SC",
+    "repeats@1": "Rep@1",
     "repeats": "Rep.",
     "psp@1": "PSP@1",
     "psp@3": "PSP@3",
     "psp@5": "PSP@5",
 }
-UNRANKED = ("repeats",)
+UNRANKED = ("repeats@1", "repeats")
 
 Row = Mapping[str, Any]
 
@@ -51,8 +52,10 @@ def graded(rows: Sequence[Row]) -> list[Row]:
     return never_searched or [row for row in with_grades if row["dataset"] == "D1-new"]
 
 
-def share(value: float) -> str:
-    """Write a share as the paper does: .696, −.05 with a true minus, and 1 in full."""
+def share(value: float | None) -> str:
+    """Write a share as the paper does: .696, −.05 with a true minus, 1 in full, nothing of none."""
+    if value is None:
+        return ""
     text = f"{abs(value):.3f}"
     text = text.removeprefix("0") if abs(value) < 1 else text
     return f"−{text}" if round(value, 3) < 0 else text

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from components.baselines.fasttext import WordVectors
 from components.baselines.floors import Ranking
 from components.baselines.linear import linear_predictor
-from components.baselines.predictions import Rank
+from components.baselines.predictions import Rank, read_predictions
 from components.encoder.vectors import NEWEST, load_vectors
 from components.encoder.weights import load_label_weights
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.evaluate import METHODS, OURS, evaluate
 from components.evaluation.grading import truth_grader
-from components.evaluation.predictors import slice_predictor
+from components.evaluation.predictors import slice_predictor, stored_predictors
 from components.evaluation.report import Suggestion, Trail, VectorMap, write_report
 from components.evaluation.sections import sections
 from components.extreme.training_sets import load_slices
@@ -75,6 +75,7 @@ def measure_run(
     target: Path,
     config: EvaluationConfig,
     *,
+    baselines: Sequence[Path] = (),
     seed: int,
 ) -> list[dict]:
     """Measure all methods, and choose what the report shows of members; all or nothing.
@@ -84,6 +85,8 @@ def measure_run(
         trained: method to its vectors and Slices, `BERT_FT+Slice` among them.
         target: directory to write.
         config: sizes.
+        baselines: predictions of methods that ranked for themselves; an empty directory is of one
+            that was not run.
         seed: of everything drawn.
 
     Returns:
@@ -94,15 +97,21 @@ def measure_run(
     vectors = {method: load_vectors(paths.vectors) for method, paths in trained.items()}
     slices = {method: _slices(paths.slices, vectors[method]) for method, paths in trained.items()}
     end_to_end = _end_to_end(inputs.finetuned, trained[OURS].vectors)
+    stored = [said for said in map(read_predictions, baselines) if said is not None]
     words = WordVectors.load(inputs.entities)
     with whole_directory(target) as directory:
         result = evaluate(
             data,
-            {**slices, "BERT+e2e": end_to_end},
+            {
+                **slices,
+                "BERT+e2e": end_to_end,
+                **{said.method: stored_predictors(said) for said in stored},
+            },
             directory / EVALUATION,
             config,
             entity_vectors=words.phrases(data.label_texts),
             grader=truth_grader(truth, data.label_texts) if truth else None,
+            told={said.method: said.about for said in stored},
             seed=seed,
         )
         shown = _choose_members(data, seed)
@@ -150,7 +159,9 @@ def report_run(
         "query_recommendation": result["rows"],
         "sessions": about["rows"],
         "differences": result["differences"],
+        "order": result["order"],
         "frequency": result["frequency"],
+        "baselines": result["baselines"],
         **uses,
     }
     with whole_directory(target) as directory:

@@ -58,6 +58,7 @@ def test_rows_hold_every_metric_of_the_table(run):
     assert measured["ss@1"] == pytest.approx(1 / 3)
     assert measured["coverage"] == pytest.approx(2 / 5)
     assert measured["repeats"] == pytest.approx(1 / 6)
+    assert measured["repeats@1"] == 0
     assert 0 < measured["psp@1"] <= measured["psp@3"] <= measured["psp@5"] <= 1
 
 
@@ -75,6 +76,36 @@ def test_repeating_oneself_scores_on_d2_and_nothing_on_d1_new(run):
     assert row(result, "repeat", "D1-new")["p@1"] == 0
 
 
+def test_published_figures_stand_in_the_rows_of_their_data_set_and_their_order_is_compared(run):
+    def grader(member_ids, labels):
+        return np.where(labels == 3, 0, 3)
+
+    result = run({"BERT_FT+Slice": always(3), "fastText+Slice": always(0)}, grader=grader)
+    assert row(result, "BERT_FT+Slice", "D2")["published"]["p@1"] == 0.696
+    assert row(result, "BERT_FT+Slice", "D3")["published"]["perfect"] == 0.64
+    published = {(r["method"], r["dataset"]) for r in result["rows"] if "published" in r}
+    assert published == {
+        (method, dataset)
+        for method in ("BERT_FT+Slice", "fastText+Slice")
+        for dataset in ("D2", "D3")
+    }
+    compared = [(r["dataset"], r["figure"], r["above"], r["difference"]) for r in result["order"]]
+    # Label 3 is dan's alone of three, and he alone is of D3; label 0 is cho's.
+    assert compared == [
+        ("D2", "p@1", "BERT_FT+Slice", 0),
+        ("D2", "coverage", "BERT_FT+Slice", 0),
+        ("D3", "perfect", "BERT_FT+Slice", pytest.approx(0.2)),
+    ]
+
+
+def test_what_a_method_tells_of_itself_is_kept(run):
+    told = {"ACG": {"seconds": 3.0, "unknown": 0.25}}
+    result = run({"ACG": always(0), "CARS": always(0)}, told=told)
+    assert result["baselines"] == [{"method": "ACG", "seconds": 3.0, "unknown": 0.25}]
+    assert row(result, "ACG", "D1")["unknown"] == 0.25
+    assert "unknown" not in row(result, "CARS", "D1")
+
+
 def test_methods_come_in_the_order_of_the_table(run):
     result = run({"later idea": always(0), "BERT+e2e": always(0), "fastText+Slice": always(0)})
     methods = [r["method"] for r in result["rows"] if r["dataset"] == "D1"]
@@ -82,8 +113,8 @@ def test_methods_come_in_the_order_of_the_table(run):
         "popular",
         "repeat",
         "co-occurrence",
-        "fastText+Slice",
         "BERT+e2e",
+        "fastText+Slice",
         "later idea",
     ]
 
@@ -100,7 +131,12 @@ def test_d3_is_left_out_where_nobody_ever_searches(run, examples):
     columns = pa.table(searched)
     labels = pa.table({"text": examples.label_texts, "kind": [""] * 5, "count": [1] * 5})
     silent = Examples(columns, labels, [examples.context, examples.context, examples.target])
-    assert {r["dataset"] for r in run({}, examples=silent)["rows"]} == {"D1", "D1-new", "D2"}
+    methods = {"BERT_FT+Slice": always(3), "fastText+Slice": always(0)}
+    result = run(methods, examples=silent)
+    assert {r["dataset"] for r in result["rows"]} == {"D1", "D1-new", "D2"}
+    # Nor is there what the paper measured.
+    assert result["order"] == []
+    assert not any("published" in r for r in result["rows"])
 
 
 def test_grades_are_of_the_suggestions_shown(run):

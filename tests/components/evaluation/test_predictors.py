@@ -2,10 +2,13 @@
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import scipy.sparse as sp
 
+from components.baselines.predictions import Predicted, Predictions
 from components.evaluation import predictors
-from components.evaluation.predictors import floor_predictors, slice_predictor
+from components.evaluation.errors import EvaluationError
+from components.evaluation.predictors import floor_predictors, slice_predictor, stored_predictors
 from components.extreme.config import SliceConfig
 from components.extreme.slice import train_slice
 from components.labels.examples import Examples
@@ -62,3 +65,29 @@ def test_slice_ranks_for_the_vectors_of_the_rows():
     assert predict(np.array([19, 0]), 1, NOTHING)[0].tolist() == [[3], [0]]
     exclude = sp.csr_matrix(np.array([[0, 0, 0, 1], [0, 0, 0, 0]]))
     assert predict(np.array([19, 0]), 4, exclude)[0][0].tolist().count(3) == 0
+
+
+@pytest.fixture
+def stored():
+    said = Predicted(np.array([2, 5, 7]), np.array([[3, 1], [0, -1], [4, 2]], np.int32))
+    return stored_predictors(Predictions("ACG", {}, {"D1-new": said}))["D1-new"]
+
+
+def test_stored_predictions_answer_for_the_members_they_are_of(stored):
+    assert stored(np.array([7, 2]), 1, NOTHING)[0].tolist() == [[4], [3]]
+    labels, scores = stored(np.array([5]), 4, NOTHING)
+    assert labels.tolist() == [[0, -1, -1, -1]]
+    assert scores.tolist() == [[1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("row", [3, 9])
+def test_stored_predictions_of_other_members_are_an_error(stored, row):
+    with pytest.raises(EvaluationError, match="ACG on D1-new: its predictions are of other"):
+        stored(np.array([2, row]), 2, NOTHING)
+
+
+def test_stored_predictions_of_the_excluded_past_are_an_error(stored):
+    past = sp.csr_matrix(np.array([[0, 1, 0, 0, 0]]))
+    with pytest.raises(EvaluationError, match="labels of the past"):
+        stored(np.array([2]), 2, past)
+    assert stored(np.array([5]), 2, past)[0].tolist() == [[0, -1]]

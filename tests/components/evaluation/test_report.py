@@ -10,7 +10,19 @@ from rich.console import Console
 from components.evaluation.errors import EvaluationError
 from components.evaluation.report import headline, print_report, read_log, write_report
 
-METRICS = ("p@1", "p@3", "p@5", "ss@1", "ss@3", "ss@5", "coverage", "repeats", "psp@1", "psp@3")
+METRICS = (
+    "p@1",
+    "p@3",
+    "p@5",
+    "ss@1",
+    "ss@3",
+    "ss@5",
+    "coverage",
+    "repeats",
+    "repeats@1",
+    "psp@1",
+    "psp@3",
+)
 
 
 def row(method, dataset, value, **more):
