@@ -24,6 +24,7 @@ QUESTIONS = {
     "suggestions": {"member_id": "nobody that is known"},
     "ranker": {"query": "ward nurse", "items": ["no posting that is known"]},
     "audience": {"title": "ward nurse", "k": 1},
+    "candidates": {"member_id": "nobody that is known", "k": 1},
 }
 """By service: an instance that every variant can answer, whatever it was trained on."""
 

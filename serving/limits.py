@@ -14,8 +14,11 @@ ITEMS = 500
 """Postings of one search."""
 SEEDS = 1_000
 """Members whose like are sought."""
+ENTITIES = 20
+"""Of a visitor, from which candidates are selected."""
 MOST_SUGGESTIONS = 100
 MOST_MEMBERS = 10_000
+MOST_CANDIDATES = 1_000
 
 
 class Limits(Config):

@@ -32,6 +32,12 @@ PREDICTIONS: dict[str, dict[str, Any]] = {
         ),
         note=_TEXT,
     ),
+    "candidates": _object(
+        candidates=_list(_object(item_id=_TEXT, score=_NUMBER, why=_list(_TEXT))),
+        clauses=_list(_object(text=_TEXT, weight=_NUMBER, source=_TEXT, words=_TEXT)),
+        source={"enum": ["store", "package", "encoder", "none"]},
+        note=_TEXT,
+    ),
 }
 """What each service answers to one instance."""
 

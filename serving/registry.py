@@ -253,6 +253,7 @@ def model_kinds(part: Part) -> dict[str, type[VariantModel]]:
     if part == "transformer":
         return {"ranker": RankerModel}
     from serving.models.audience import AudienceModel
+    from serving.models.candidates import CandidatesModel
     from serving.models.encoder import EncoderModel
     from serving.models.suggestions import SuggestionsModel
 
@@ -261,4 +262,5 @@ def model_kinds(part: Part) -> dict[str, type[VariantModel]]:
         "suggestions": SuggestionsModel,
         "ranker": RankerModel,
         "audience": AudienceModel,
+        "candidates": CandidatesModel,
     }

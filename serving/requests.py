@@ -18,6 +18,7 @@ from serving.errors import BadRequest
 from serving.limits import (
     ACTIONS,
     ITEMS,
+    MOST_CANDIDATES,
     MOST_MEMBERS,
     MOST_SUGGESTIONS,
     NAME,
@@ -76,14 +77,31 @@ class Action(Strict):
 
 
 class EncoderInstance(Instance):
-    """A trail, or a text."""
+    """A trail, all of it or its most recent actions, or a text."""
 
-    model_config = _either("actions", "text")
-    tensors = {"actions": "json", "text": "text"}
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [name]} for name in ("actions", "text")],
+            "dependentRequired": {"recent": ["actions"]},
+        }
+    )
+    tensors = {"actions": "json", "text": "text", "recent": "integer"}
     one_of = ("actions", "text")
 
     actions: list[Action] = Field(default=[], min_length=1, max_length=ACTIONS)
     text: Said = ""
+    recent: int | None = Field(
+        default=None,
+        ge=1,
+        le=ACTIONS,
+        description="of how many actions, the last ones, the vector is made: in-session",
+    )
+
+    @model_validator(mode="after")
+    def _recent_are_actions(self) -> Self:
+        if "recent" in self.model_fields_set and not self.actions:
+            raise ValueError("recent: give it with actions only")
+        return self
 
 
 class SuggestionsInstance(Instance):
@@ -139,6 +157,18 @@ class AudienceInstance(Instance):
         if "company" in self.model_fields_set and not self.title:
             raise ValueError("company: give it with a title only")
         return self
+
+
+class CandidatesInstance(Instance):
+    """A member, or the trail of a visitor."""
+
+    model_config = _either("member_id", "actions")
+    tensors = {"member_id": "text", "actions": "json", "k": "integer"}
+    one_of = ("member_id", "actions")
+
+    member_id: Name = ""
+    actions: list[Action] = Field(default=[], min_length=1, max_length=ACTIONS)
+    k: int = Field(default=100, ge=1, le=MOST_CANDIDATES)
 
 
 class FieldsInstance(Instance):

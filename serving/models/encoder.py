@@ -5,6 +5,7 @@ from typing import Any
 
 from kserve import InferOutput
 
+from components.encoder.in_session import last_of_sessions
 from components.extreme.suggest import rendered_sessions
 from components.variants.package import Package
 from serving.models.base import Place, VariantModel
@@ -44,7 +45,10 @@ class EncoderModel(VariantModel):
                 self._activity,
                 where=f"instances[{number}].actions",
             )
-            documents.append(encoder.document(rendered_sessions(trail)))
+            sessions = rendered_sessions(trail)
+            if asked.recent is not None:
+                sessions = last_of_sessions(sessions, asked.recent)
+            documents.append(encoder.document(sessions))
         vectors = await self._vectors.of_documents(documents)
         return [{"vector": vector, "encoder": encoder.version} for vector in vectors]
 

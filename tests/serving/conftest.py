@@ -16,7 +16,7 @@ def server(made, tmp_path_factory):
     """One server of every package."""
     from tests.serving.run import serving
 
-    first = ("suggestions-finetuned", "audience-expanded")
+    first = ("suggestions-finetuned", "audience-expanded", "candidates-finetuned")
     packages = sorted(made.packages.iterdir(), key=lambda path: path.name not in first)
     with serving(tmp_path_factory.mktemp("server"), packages, "--store", made.store) as running:
         yield running

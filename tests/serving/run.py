@@ -22,11 +22,19 @@ from components.activity.sessions import write_sessions
 from components.audience.config import AudienceConfig
 from components.audience.training import Inputs, train_audience
 from components.baselines.fasttext import WordVectors, member_vectors
+from components.candidates.config import CandidatesConfig
+from components.candidates.training import Inputs as CandidatesInputs
+from components.candidates.training import train_candidates
 from components.encoder.config import EmbedConfig, EncoderConfig
 from components.encoder.embed import embed_examples, embed_members
 from components.encoder.heads import MaskedLanguageModel
 from components.encoder.model import Bert
-from components.encoder.vectors import MemberVectors, load_vectors, save_member_vectors
+from components.encoder.vectors import (
+    MemberVectors,
+    load_vectors,
+    save_member_vectors,
+    save_vectors,
+)
 from components.encoder.weights import cpu_state, save_encoder
 from components.extreme.config import SliceConfig
 from components.extreme.entities import predict_entities
@@ -47,7 +55,10 @@ from components.store.push import Source, push
 from components.text.config import TextConfig
 from components.text.documents import write_tokens
 from components.text.vocabulary import Vocabulary, train_vocabulary
+from components.variants.names import FASTTEXT, FINETUNED
 from components.variants.package import write_package
+from components.variants.packaging import Origin
+from components.variants.packaging import package_candidates as offer_candidates
 from tests.components.ranking.conftest import tiny
 
 SPLIT = SplitConfig(validation=0.3, test=0.3)
@@ -105,6 +116,7 @@ def make_run(home: Path) -> Made:
     names = ("feed", "sessions", "examples", "vectors", "slices", "asof")
     config = AudienceConfig(postings=30, resamples=20, minimum_positives=10, trees=10)
     train_audience(Inputs(*(home / name for name in names)), home / "audience", config, seed=1)
+    _select_candidates(home)
     parts = home / "feed", home / "asof", home / "sessions", home / "examples"
     build_lists(*parts, home / "lists", ListsConfig(), seed=1)
     train_ranker(
@@ -164,8 +176,17 @@ def _make_words(home: Path, examples: Examples) -> None:
     rows = pa.array(examples.table["member_id"])
     own = {name: row for row, name in enumerate(content.member_ids.to_pylist())}
     vectors = content.vectors[[own[name] for name in rows.to_pylist()]]
+    save_vectors(home / "word-vectors", vectors, encoder=content.encoder)
     train_slices(vectors, examples, home / "word-slices", SliceConfig(rounds=2), seed=1)
     _predict(home, "word-members", "word-slices", "word-entities")
+
+
+def _select_candidates(home: Path) -> None:
+    names = ("feed", "sessions", "examples", "word-vectors", "word-slices", "vectors", "slices")
+    now = ("members", "word-members", "entities", "word-entities", "index")
+    inputs = CandidatesInputs(*(home / name for name in (*names, *now)))
+    config = CandidatesConfig(minimum_positives=2, resamples=20)
+    assert train_candidates(inputs, home / "candidates", config, seed=1)
 
 
 def _package(home: Path, target: Path) -> None:
@@ -190,6 +211,17 @@ def _package(home: Path, target: Path) -> None:
             settings=SETTINGS,
             **_vectors(home / members),
         )
+    offered = offer_candidates(
+        home / "offered",
+        home / "candidates",
+        {FINETUNED: home / "encoder", FASTTEXT: home / "words"},
+        {FINETUNED: home / "members", FASTTEXT: home / "word-members"},
+        {FINETUNED: home / "slices", FASTTEXT: home / "word-slices"},
+        home / "examples",
+        Origin(SETTINGS, {}),
+    )
+    for package in offered:
+        package.path.rename(target / package.about.model)
     own = _vectors(home / "members")
     _encoder(home / "encoder", target / "encoder-finetuned", "finetuned", **own)
     write_package(

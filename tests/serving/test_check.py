@@ -16,6 +16,7 @@ SERVED = {
     "suggestions": "suggestions-finetuned",
     "ranker": "ranker-full-vector",
     "audience": "audience-expanded",
+    "candidates": "candidates-finetuned",
 }
 
 

@@ -42,7 +42,7 @@ def test_any_request_gets_an_answer_of_the_page(page, mode):
 
 def test_the_page_names_what_is_served(server):
     page = server.http.get("/openapi.json").json()
-    for service in ("encoder", "suggestions", "ranker", "audience"):
+    for service in ("encoder", "suggestions", "ranker", "audience", "candidates"):
         assert f"/v1/models/{service}:predict" in page["paths"]
         assert f"/v2/models/{service}/infer" in page["paths"]
     assert "JOB_SEARCH" in page["components"]["schemas"]["Action"]["properties"]["action"]["enum"]

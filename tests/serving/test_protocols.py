@@ -112,6 +112,17 @@ def test_v2_gives_the_audience_of_v1(made, server, ask):
     assert [m["member_id"] for m in json.loads(found)] == [m["member_id"] for m in said["members"]]
 
 
+def test_v2_gives_the_candidates_of_v1(made, server, ask):
+    name = made.members().member_ids[5].as_py()
+    said = server.answer("candidates", {"member_id": name, "k": 4}, {"actions": TRAIL, "k": 2})
+    response = ask("candidates", member_id=[name, ""], actions=["", TRAIL], k=[4, 2])
+    for field in ("candidates", "clauses"):
+        found = [json.loads(text) for text in output(response, field)]
+        assert found == [one[field] for one in said]
+    assert output(response, "source") == ["store", "encoder"]
+    assert output(response, "note") == [one["note"] for one in said]
+
+
 def test_binary_tensors_are_read_and_written(server):
     (said,) = server.answer("encoder", {"text": "driver"})
     tensor = InferInput("text", [1], "BYTES")
@@ -192,6 +203,11 @@ BAD = {
         {"actions": TRAIL * 501},
         "instances[0].actions: list should have at most 500 items",
     ),
+    "recent of a text": (
+        "encoder",
+        {"text": "nurse", "recent": 2},
+        "instances[0]: recent: give it with actions only",
+    ),
     "unknown action": (
         "encoder",
         {"actions": [*TRAIL, {"action": "DANCE", "query": "x"}]},
@@ -219,6 +235,26 @@ BAD = {
     ),
     "no postings": ("ranker", {"items": []}, "instances[0].items: list should have at least 1"),
     "a wrong shape": ("ranker", {"items": [["a"]]}, "instances[0].items[0]: input should be a"),
+    "candidates of nobody": (
+        "candidates",
+        {"k": 3},
+        "instances[0]: give exactly one of member_id, actions",
+    ),
+    "no candidates": (
+        "candidates",
+        {"member_id": "m", "k": 0},
+        "instances[0].k: input should be greater than or equal to 1",
+    ),
+    "too many candidates": (
+        "candidates",
+        {"member_id": "m", "k": 1001},
+        "instances[0].k: input should be less than or equal to 1000",
+    ),
+    "a visit without its text": (
+        "candidates",
+        {"actions": [{"action": "VIEW", "query": "nurse"}]},
+        "instances[0].actions[0].title: missing, VIEW has to have one",
+    ),
     "company alone": (
         "audience",
         {"job": "j", "company": "acme"},

@@ -36,6 +36,20 @@ def test_a_trail_gets_the_vector_that_the_daily_job_makes(made, server, member):
     assert said["vector"] == pytest.approx(daily, abs=1e-2)
 
 
+def test_recent_actions_get_the_vector_of_a_trail_of_these_alone(server, member):
+    _, trail = member
+    actions = actions_of(trail.to_pylist())
+    whole, recent, all_of_them = server.answer(
+        "encoder",
+        {"actions": actions},
+        {"actions": actions, "recent": 2},
+        {"actions": actions, "recent": 500},
+    )
+    (alone,) = server.answer("encoder", {"actions": actions[-2:]})
+    assert recent["vector"] == pytest.approx(alone["vector"], abs=1e-5)
+    assert all_of_them == whole != recent
+
+
 def test_a_text_gets_a_vector_that_depends_on_it(server):
     nurse, again, driver = server.answer(
         "encoder", {"text": "ward nurse"}, {"text": "Ward  NURSE"}, {"text": "driver"}
