@@ -25,7 +25,6 @@ PUBLISHED: dict[str, tuple[float, ...]] = dict(
 """Table 9, in the order of MEASURES."""
 PUBLISHED_LOSSES = {"mlm_loss": 1.069, "nsp_loss": 0.507}
 """At the end of the published pre-training (Appendix A)."""
-LAST = 0.1  # share of a training log whose mean is a loss at the end
 
 
 def floors(
@@ -91,19 +90,18 @@ def pretraining_table(log: Path) -> list[dict]:
     """Return the row of `mind_pretraining`: both losses at the end, beside the published ones.
 
     Args:
-        log: `log.jsonl` of an encoder that learnt masked words and the next sentence.
+        log: `log.jsonl` of an encoder; its losses on validation members are taken.
 
     Returns:
         A row; none for an encoder that did not learn the next sentence.
     """
     entries = [json.loads(line) for line in log.read_text().splitlines()]
-    last = entries[-max(1, round(LAST * len(entries))) :]
-    if not all(name in entry for entry in last for name in PUBLISHED_LOSSES):
+    last = next((entry for entry in reversed(entries) if "validation_nsp_loss" in entry), None)
+    if last is None:
         return []
-    row: dict = {"steps": entries[-1]["step"]}
+    row: dict = {"steps": last["step"]}
     for name, published in PUBLISHED_LOSSES.items():
-        row |= {name: float(np.mean([entry[name] for entry in last]))}
-        row |= {f"published_{name}": published}
+        row |= {name: last[f"validation_{name}"], f"published_{name}": published}
     return [row]
 
 

@@ -211,7 +211,8 @@ def test_a_loss_that_is_no_number_says_what_to_change(feed, encoder, tmp_path):
 
 def test_losses_of_pretraining_stand_beside_the_published_ones(ranked, feed, encoder, tmp_path):
     shutil.copytree(ranked[0] / "checkpoints", tmp_path / "checkpoints")
-    log = [{"step": n, "loss": 3.0, "mlm_loss": 5.0 - n, "nsp_loss": 0.5} for n in (1, 2)]
+    losses = {"validation_mlm_loss": 3.0, "validation_nsp_loss": 0.5}
+    log = [{"step": 1, "loss": 5.0}, {"step": 2, "loss": 4.0, **losses}, {"step": 3, "loss": 3.9}]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
     row = run(feed, encoder, tmp_path, pretrained=tmp_path)["mind_pretraining"][0]
     assert row == {
