@@ -188,7 +188,7 @@ class _Filters(nn.Module):
             sums = F.embedding_bag(windows, responses, mode="sum")
             best = torch.stack(
                 [
-                    start + sums[start : start + length].argmax(0)
+                    start + sums[start : start + length].max(0).indices
                     for start, length in zip(texts.starts, texts.lengths, strict=True)
                 ]
             )

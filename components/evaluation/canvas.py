@@ -80,7 +80,7 @@ def svg(figure: Any, name: str) -> str:
 def legend_below(figure: Any, axis: Any) -> None:
     """Put the legend of one panel below all of them."""
     handles, names = axis.get_legend_handles_labels()
-    columns = len(names) if len(names) <= len(SERIES) else 5
+    columns = len(names) if len(names) <= 7 else (len(names) + 1) // 2
     figure.legend(
         handles,
         names,
