@@ -134,6 +134,12 @@ class Embedder:
             return document[-self._chunks * self._limit :]
         return recent_part(document, self._limit, self._chunks)
 
+    def subwords(self, document: np.ndarray) -> int:
+        """Return how many subwords go through the encoder for a document's vector."""
+        if self._one_pass:
+            return len(self.recent(document))
+        return sum(len(chunk) for chunk, _ in recent_chunks(document, self._limit, self._chunks))
+
     def closed_keys(self, document: np.ndarray) -> list[bytes]:
         """Return `chunk_key` of the closed chunks that a document's vector averages, newest first.
 
