@@ -27,7 +27,7 @@ class Pairs(NamedTuple):
 
 
 def clicks_to_learn(impressions: Impressions, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where the clicked candidates of some impressions lie, a training list each.
+    """Return where the clicked candidates of some impressions lie, each to be a list.
 
     Impressions with nothing that was not clicked have no negatives, and make none.
     """

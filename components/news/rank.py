@@ -26,12 +26,13 @@ from components.news.impressions import (
     prepare_impressions,
     read_items,
 )
+from components.news.lists import clicks_to_learn
 from components.news.measure import MEASURED, figure_table, floors, pretraining_table
 from components.news.metrics import ranks_of
 from components.news.model import export
 from components.news.predictions import write_predictions
 from components.news.training import NewsTrainer, TrainingSide
-from components.news.vectors import NewsVectors, encode_news, tokenise_items
+from components.news.vectors import encode_news, tokenise_items
 from components.ranking import checkpoint
 from components.ranking.keras import tf
 
@@ -87,11 +88,19 @@ def rank_news(
     embedder = Embedder.load(encoder, EmbedConfig(chunks=1))
     of = _identity(feed, embedder, config, seed)
     work = checkpoints / of
-    impressions, vectors = _encoded(feed, embedder, work, config)
-    side = TrainingSide.of(impressions, vectors, config)
+    items = read_items(feed)
+    if not (work / "impressions").exists():
+        prepare_impressions(feed, items, work / "impressions", history=config.history)
+    impressions = Impressions.open(work / "impressions")
     dev = impressions.select("dev")
-    if not len(dev):
-        raise NewsError(f"{feed}: no impression of the dev fold to measure on")
+    if not len(clicks_to_learn(impressions, dev)):
+        raise NewsError(
+            f"{feed}: no impression of the dev fold to measure on, with items that were clicked "
+            "and others that were not"
+        )
+    sentences = tokenise_items(items, embedder.vocabulary)
+    vectors = encode_news(sentences, impressions, embedder, work)
+    side = TrainingSide.of(impressions, vectors, config)
     trained = {}
     for number, combination in enumerate(config.combinations):
         place = work / f"ranker-{number}"
@@ -169,17 +178,6 @@ def _train(
     with whole_directory(place) as directory:
         np.savez(directory / _WEIGHTS, *end.best)
         (directory / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
-
-
-def _encoded(
-    feed: Path, embedder: Embedder, work: Path, config: NewsConfig
-) -> tuple[Impressions, NewsVectors]:
-    items = read_items(feed)
-    if not (work / "impressions").exists():
-        prepare_impressions(feed, items, work / "impressions", history=config.history)
-    impressions = Impressions.open(work / "impressions")
-    sentences = tokenise_items(items, embedder.vocabulary)
-    return impressions, encode_news(sentences, impressions, embedder, work)
 
 
 def _write_ranks(

@@ -189,11 +189,25 @@ def test_nothing_was_clicked(site, encoder, tmp_path):
         run(feed, encoder, tmp_path)
 
 
-def test_there_is_nothing_to_measure_on(site, encoder, tmp_path):
+@pytest.mark.parametrize("clicked", [None, "", "VIEW"])
+def test_there_is_nothing_to_measure_on(site, encoder, tmp_path, clicked):
     items, folds = site
-    feed = write_feed(tmp_path / "feed", folds["train"], items)
+    dev = [page | {"outcomes": [clicked] * len(page["item_ids"])} for page in folds["dev"]]
+    feed = write_feed(
+        tmp_path / "feed", folds["train"] + (dev if clicked is not None else []), items
+    )
     with pytest.raises(NewsError, match="dev fold"):
         run(feed, encoder, tmp_path)
+
+
+def test_items_without_text_and_unknown_ones_are_ranked_like_others(site, encoder, tmp_path):
+    items, folds = site
+    named = [item | {"title": None} if item["item_id"] == "N3" else item for item in items[:-5]]
+    feed = write_feed(tmp_path / "feed", folds["train"] + folds["dev"], named)
+    tables = run(feed, encoder, tmp_path, combinations=("u,v,|u-v|",), steps=2)
+    assert tables["mind"][-1]["impressions"] > 70
+    _, ranks, offsets = read_predictions(tmp_path / "ranked" / "prediction.txt")
+    assert len(ranks) == offsets[-1] == sum(len(page["item_ids"]) for page in folds["dev"])
 
 
 def test_nobody_has_read_anything(site, encoder, tmp_path):
