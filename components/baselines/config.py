@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.baselines.sequence_config import SequenceConfig
 from components.config import Config
 from components.encoder.config import OptimiserConfig, Precision
 
@@ -43,6 +44,7 @@ class EndToEndConfig(OptimiserConfig):
 
     Attributes:
         batch: examples of one step.
+        learning_rate: peak of the network over words.
         warmup: share of the steps in which the learning rate rises.
         precision: of matrix products; these are too small for half precision to pay.
         epochs: passes over the training examples; the weights kept are those with the highest
@@ -55,9 +57,10 @@ class EndToEndConfig(OptimiserConfig):
     """
 
     batch: int = Field(default=32, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
     warmup: float = Field(default=0.1, ge=0, le=1)
     precision: Precision = "fp32"
-    epochs: float = Field(default=10.0, gt=0)
+    epochs: float = Field(default=20.0, gt=0)
     dataset: Literal["D1", "D2"] = "D2"
     label_learning_rate: float = Field(default=5e-3, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -90,6 +93,7 @@ class CnnConfig(EndToEndConfig):
         units: of the fully connected layer.
     """
 
+    epochs: float = Field(default=6.0, gt=0)
     words: int = Field(default=2048, ge=1)
     widths: tuple[int, ...] = Field(default=(2, 3, 4, 5), min_length=1)
     filters: int = Field(default=128, ge=1)
@@ -103,8 +107,10 @@ class BaselinesConfig(Config):
         methods: their names in Table 3.
         words_end_to_end: of fastText+e2e.
         cnn: of CNN+e2e.
+        sequence: of ACG, MNSRF, CARS and LostNet.
     """
 
     methods: tuple[Baseline, ...] = ("CNN+e2e", "fastText+e2e")
     words_end_to_end: WordsEndToEndConfig = WordsEndToEndConfig()
     cnn: CnnConfig = CnnConfig()
+    sequence: SequenceConfig = SequenceConfig()

@@ -26,11 +26,12 @@ from components.activity.config import Vertical
 from components.activity.split import TRAIN, VALIDATION
 from components.baselines.acg import Acg
 from components.baselines.cars import Cars
+from components.baselines.end_to_end import Inputs
 from components.baselines.fasttext import WordVectors
 from components.baselines.lostnet import LostNet
 from components.baselines.mnsrf import Mnsrf
 from components.baselines.predictions import rank_test_rows, write_predictions
-from components.baselines.sequence_config import SequenceConfig, SequenceMethod
+from components.baselines.sequence_config import SequenceConfig
 from components.baselines.session_model import SessionModel
 from components.baselines.suggestions import Suggestions, query_labels
 from components.baselines.turn_batches import (
@@ -45,7 +46,7 @@ from components.files import whole_directory
 from components.labels.examples import Examples
 from components.text.ragged import ragged_positions
 
-MODELS: dict[SequenceMethod, type[SessionModel]] = {
+MODELS: dict[str, type[SessionModel]] = {
     "ACG": Acg,
     "MNSRF": Mnsrf,
     "CARS": Cars,
@@ -58,27 +59,22 @@ logger = logging.getLogger(__name__)
 
 
 def train_sequence_baseline(
-    method: SequenceMethod,
-    sessions: Path,
-    examples: Path,
-    words: Path,
+    method: str,
+    inputs: Inputs,
     target: Path,
     config: SequenceConfig,
-    vertical: Vertical,
     *,
+    vertical: Vertical,
     members: int,
     depth: int,
     seed: int,
     checkpoints: Path,
-) -> None:
-    """Train a method and write what it suggests to the test members; an empty directory if nobody
-    in the vertical, or no training member, ever searched twice.
+) -> list[dict]:
+    """Train a method and write what it suggests to the test members; all or nothing.
 
     Args:
-        method: which.
-        sessions: directory of session parts.
-        examples: directory written by `build_examples`.
-        words: fastText's vectors, which the models' word vectors start from.
+        method: one of `MODELS`.
+        inputs: sessions, examples, and fastText's vectors, from which word vectors start.
         target: directory to write, see `predictions.py`. `about.json` holds, beside `seconds` and
             `parameters`: `answered`, the share of the asked members with a suggestion; of the first
             suggestions the shares that are no label (`unknown`), hold an unknown word (`unk`) and
@@ -92,21 +88,26 @@ def train_sequence_baseline(
         seed: of the draw of test members, the order, dropout and drawn candidates.
         checkpoints: directory where an interrupted run left its state.
 
+    Returns:
+        The training log; empty, as is the directory, if no training member searched twice.
+
     Raises:
+        LabelsError, TextError, BaselineError: an input cannot be read.
         EncoderError: a checkpoint is damaged or cannot be written, or training diverged.
     """
     began = time.monotonic()
-    data = Examples.open(examples)
-    turns = read_turns(sessions, vertical, clicks=config.clicks)
+    data = Examples.open(inputs.examples)
+    turns = read_turns(inputs.sessions, vertical, clicks=config.clicks)
     training = _members(data, turns, TRAIN)
     lexicon = learn_lexicon(turns, training, config)
     windows = training_windows(turns, training, config.turns)
     if not len(windows):
         logger.warning("method=%s not run: no training member searched twice", method)
         with whole_directory(target):
-            return
+            return []
     torch.manual_seed(seed)
-    model = MODELS[method](_embedding(lexicon, WordVectors.load(words)), lexicon.targets, config)
+    embedding = _embedding(lexicon, WordVectors.load(inputs.words))
+    model = MODELS[method](embedding, lexicon.targets, config)
     held_out = training_windows(turns, _members(data, turns, VALIDATION), config.turns)
     task = NextQueries(model, turns, lexicon, windows, held_out, config, seed=seed)
     log = train(
@@ -136,6 +137,7 @@ def train_sequence_baseline(
     }
     write_predictions(target, method, datasets, about)
     logger.info("method=%s %s", method, json.dumps(about))
+    return log
 
 
 class NextQueries:

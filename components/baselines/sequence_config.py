@@ -1,12 +1,8 @@
 """Settings of the baselines that read a member's queries in order: ACG, MNSRF, CARS, LostNet."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from components.encoder.config import OptimiserConfig, Precision
-
-SequenceMethod = Literal["ACG", "MNSRF", "CARS", "LostNet"]
 
 
 class SequenceConfig(OptimiserConfig):

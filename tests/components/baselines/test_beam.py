@@ -17,6 +17,9 @@ TARGETS = 6  # two words beside the special ones
 WORDS = 3
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 def asking(queries):
     """Ask what follows one window of queries, each of known words."""
     longest = max(map(len, queries))
