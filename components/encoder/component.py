@@ -124,3 +124,67 @@ def embed_everyone(
     )
     for name, count in counts.items():
         metrics.log_metric(name, count)
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def compare_contexts(
+    encoder: dsl.Input[dsl.Model],
+    tokens: dsl.Input[dsl.Dataset],
+    examples: dsl.Input[dsl.Dataset],
+    vectors: dsl.Input[dsl.Dataset],
+    slices: dsl.Input[dsl.Model],
+    config: dict,
+    slice_config: dict,
+    evaluation: dict,
+    seed: int,
+    compared: dsl.Output[dsl.Artifact],
+):
+    """Compare vectors of long contexts: chunk by chunk, in one pass, of the newest chunk alone."""
+    from pathlib import Path
+
+    from components.encoder.config import EmbedConfig
+    from components.evaluation.config import EvaluationConfig
+    from components.evaluation.contexts import compare_contexts
+    from components.extreme.config import SliceConfig
+
+    inputs = (encoder, tokens, examples, vectors, slices)
+    compare_contexts(
+        *(Path(artifact.path) for artifact in inputs),
+        Path(compared.path),
+        embed=EmbedConfig(**config),
+        slice_config=SliceConfig(**slice_config),
+        config=EvaluationConfig(**evaluation),
+        seed=seed,
+    )
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def compare_in_session(
+    encoder: dsl.Input[dsl.Model],
+    sessions: dsl.Input[dsl.Dataset],
+    tokens: dsl.Input[dsl.Dataset],
+    examples: dsl.Input[dsl.Dataset],
+    slices: dsl.Input[dsl.Model],
+    config: dict,
+    vertical: dict,
+    evaluation: dict,
+    seed: int,
+    compared: dsl.Output[dsl.Artifact],
+):
+    """Compare daily and in-session vectors at predicting what members do next."""
+    from pathlib import Path
+
+    from components.activity.config import Vertical
+    from components.encoder.config import EmbedConfig
+    from components.evaluation.config import EvaluationConfig
+    from components.evaluation.in_session import compare_in_session
+
+    inputs = (encoder, sessions, tokens, examples, slices)
+    compare_in_session(
+        *(Path(artifact.path) for artifact in inputs),
+        Path(compared.path),
+        vertical=Vertical(**vertical),
+        embed=EmbedConfig(**config),
+        config=EvaluationConfig(**evaluation),
+        seed=seed,
+    )

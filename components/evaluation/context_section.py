@@ -1,7 +1,16 @@
 """What the report says about the context of a vector: how long a one, and how recent."""
 
-from components.evaluation.contexts import CHUNKS, CUTOFFS, LONG, NEWEST, ONE_PASS
-from components.evaluation.in_session import BOTH, DAILY, NEW, RECENT
+from components.evaluation.context_tables import (
+    BOTH,
+    CHUNKS,
+    CUTOFFS,
+    DAILY,
+    LONG,
+    NEW,
+    NEWEST,
+    ONE_PASS,
+    RECENT,
+)
 from components.evaluation.section import Row, Section, Table, Tables, interval
 from components.evaluation.tables import plain, share
 

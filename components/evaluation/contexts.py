@@ -18,6 +18,15 @@ from components.encoder.vectors import NEWEST as NEWEST_FILE
 from components.encoder.vectors import load_vectors
 from components.encoder.weights import StoredEncoder, load_encoder
 from components.evaluation.config import EvaluationConfig
+from components.evaluation.context_tables import (
+    CHUNKS,
+    CUTOFFS,
+    EVERYBODY,
+    LONG,
+    MEASURED,
+    NEWEST,
+    ONE_PASS,
+)
 from components.evaluation.errors import EvaluationError
 from components.evaluation.metrics import difference_interval, hits, mean_interval
 from components.extreme.config import SliceConfig
@@ -26,12 +35,8 @@ from components.files import whole_directory
 from components.labels.examples import Examples
 from components.text.documents import Tokens
 
-MEASURED = "contexts.json"
-CHUNKS, ONE_PASS, NEWEST = "chunks, averaged", "one pass", "newest chunk"
 COMPARED = ((ONE_PASS, CHUNKS), (ONE_PASS, NEWEST), (CHUNKS, NEWEST))
 DATASETS = ("D1-new", "D2")
-EVERYBODY, LONG = "all", "more than one chunk"
-CUTOFFS = (1, 3, 5)
 TIMED = 200
 """Long contexts that are encoded once more, to tell what each way costs."""
 
@@ -64,7 +69,7 @@ def compare_contexts(
         examples: directory written by `build_examples`.
         vectors: directory written by `embed_examples` with `embed`.
         slices: directory written by `train_slices` of those vectors.
-        target: directory to write `contexts.json` into; all or nothing, and empty where no test
+        target: directory to write `measured.json` into; all or nothing, and empty where no test
             member's context is longer than a chunk.
         embed: how the run's own vectors were made.
         slice_config: of the Slices.

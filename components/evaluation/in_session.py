@@ -33,6 +33,16 @@ from components.encoder.config import EmbedConfig
 from components.encoder.embed import Embedder
 from components.encoder.in_session import last_actions
 from components.evaluation.config import EvaluationConfig
+from components.evaluation.context_tables import (
+    ANY,
+    BOTH,
+    CUTOFFS,
+    DAILY,
+    MEASURED,
+    NEW,
+    RECENT,
+    SO_FAR,
+)
 from components.evaluation.metrics import difference_interval, mean_interval
 from components.extreme.slice import Slice
 from components.extreme.training_sets import TRAINING_SETS
@@ -43,11 +53,7 @@ from components.text.documents import Tokens
 from components.text.render import entity_text
 from components.text.vocabulary import Vocabulary, session_parts
 
-MEASURED = "in_session.json"
-RECENT, DAILY, SO_FAR = "most recent label", "daily vector", "whole trail up to now"
-BOTH = "daily vector and last actions"
-ANY, NEW = "any", "not in the trail"
-CUTOFFS, DEPTH = (1, 3, 5), 100
+DEPTH = 100
 WEIGHTS = (0.25, 0.5, 0.75)
 DAY = 86_400_000_000
 MEMBERS = {"validation": 250, "test": 700}
@@ -96,7 +102,7 @@ def compare_in_session(
         tokens: directory written by `write_tokens` of them.
         examples: directory written by `build_examples` of them.
         slices: directory written by `train_slices`.
-        target: directory to write `in_session.json` into; all or nothing, and empty where no test
+        target: directory to write `measured.json` into; all or nothing, and empty where no test
             member has such a moment.
         vertical: which actions have labels.
         embed: how vectors are made.

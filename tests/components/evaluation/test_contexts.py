@@ -10,15 +10,15 @@ from components.encoder.embed import embed_examples
 from components.encoder.vectors import load_vectors, save_vectors
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.context_section import long_contexts_section
-from components.evaluation.contexts import (
+from components.evaluation.context_tables import (
     CHUNKS,
     EVERYBODY,
     LONG,
     MEASURED,
     NEWEST,
     ONE_PASS,
-    compare_contexts,
 )
+from components.evaluation.contexts import compare_contexts
 from components.evaluation.errors import EvaluationError
 from components.extreme.config import SliceConfig
 from components.extreme.training_sets import train_slices

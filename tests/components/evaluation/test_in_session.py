@@ -10,16 +10,18 @@ from components.activity.config import JOBS
 from components.encoder.config import EmbedConfig
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.context_section import in_session_section
-from components.evaluation.in_session import (
+from components.evaluation.context_tables import (
     ANY,
     BOTH,
     DAILY,
-    DAY,
     MEASURED,
-    MOMENTS_PER_MEMBER,
     NEW,
     RECENT,
     SO_FAR,
+)
+from components.evaluation.in_session import (
+    DAY,
+    MOMENTS_PER_MEMBER,
     compare_in_session,
     find_moments,
 )
