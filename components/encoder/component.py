@@ -147,10 +147,9 @@ def compare_contexts(
     from components.evaluation.contexts import compare_contexts
     from components.extreme.config import SliceConfig
 
-    inputs = (encoder, tokens, examples, vectors, slices)
+    places = (encoder, tokens, examples, vectors, slices, compared)
     compare_contexts(
-        *(Path(artifact.path) for artifact in inputs),
-        Path(compared.path),
+        *(Path(artifact.path) for artifact in places),
         embed=EmbedConfig(**config),
         slice_config=SliceConfig(**slice_config),
         config=EvaluationConfig(**evaluation),
@@ -179,10 +178,9 @@ def compare_in_session(
     from components.evaluation.config import EvaluationConfig
     from components.evaluation.in_session import compare_in_session
 
-    inputs = (encoder, sessions, tokens, examples, slices)
+    places = (encoder, sessions, tokens, examples, slices, compared)
     compare_in_session(
-        *(Path(artifact.path) for artifact in inputs),
-        Path(compared.path),
+        *(Path(artifact.path) for artifact in places),
         vertical=Vertical(**vertical),
         embed=EmbedConfig(**config),
         config=EvaluationConfig(**evaluation),
