@@ -67,10 +67,9 @@ def ingest_mind(
 ) -> IngestSummary:
     """Write the feed of the folders train, dev and, where it is there, test of MIND.
 
-    Each member's clicks become actions, one session each (see `trail`), whose title is the item's
-    text: category, subcategory, title and abstract, as far as it has them. Clicks on pages of dev
-    are left out unless `config.dev_clicks`. Beside the actions the feed has what labels and ranking
-    need later:
+    Each member's clicks become actions whose title is the item's text: category, subcategory, title
+    and abstract, as far as it has them; `trail` tells when. Clicks on pages of dev are left out
+    unless `config.dev_clicks`. Beside the actions the feed has what labels and ranking need later:
 
     - `postings/`: item_id, title (as in the actions, null without any text), category,
       subcategory, entities (Wikidata ids of title and abstract, sorted) and labels
@@ -126,8 +125,9 @@ def trail(impressions: Sequence[Impression]) -> Iterator[Click]:
     Clicks on an impression have its time. An item of a history that the trail does not have yet was
     read at an unknown time before the impression: such items keep their order and are placed an
     hour apart, closer if the member's previous impression leaves less room. So each is a session of
-    its own; nothing says which were read in one sitting. Hidden clicks are left out, also where a
-    later history tells of them.
+    its own, as nothing says which were read in one sitting; with `activity.idle_minutes` of 1 other
+    clicks are, too, except those on one page. Hidden clicks are left out, also where a later
+    history tells of them.
 
     Args:
         impressions: of one member, in time order.

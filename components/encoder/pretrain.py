@@ -117,7 +117,7 @@ class _Side(NamedTuple):
 class MaskedLanguageTask:
     """Masked-language modelling over chunks of two segments.
 
-    A segment is one session or several, whole ones: in news, where each click is a session, one
+    A segment is one session or several, whole ones: in news, where a click is a session, one
     item or several. With `config.next_sentence` half of the second segments, and all behind a
     chunk of one session, come from another member's document and are about as long as what they
     replace, so that only their content gives them away.

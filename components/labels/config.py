@@ -9,8 +9,8 @@ class WindowsConfig(Config):
     """Several examples from one long trail, for training members only.
 
     Cuts run backwards from the one cut that every member has, so the last window's target is the
-    one that the member would have without windows. Where each click is a session, as in news,
-    sessions count clicks: 3, 4 and 10 are the strides and contexts of the paper's Appendix A. A
+    one that the member would have without windows. Where a click is a session, as in the recipes of
+    news, sessions count clicks: the paper's Appendix A steps by 3 and has contexts of 4 to 10. A
     member with a shorter trail still makes his one example.
     """
 
