@@ -36,7 +36,7 @@ from components.news.vectors import encode_news, tokenise_items
 from components.ranking import checkpoint
 from components.ranking.keras import tf
 
-ABOUT, SAVED_MODEL = "ranker.json", "saved_model"
+ABOUT, LOG, SAVED_MODEL = "ranker.json", "log.jsonl", "saved_model"
 _WEIGHTS, _FACTS = "weights.npz", "facts.json"
 
 logger = logging.getLogger(__name__)
@@ -54,10 +54,11 @@ def rank_news(
 ) -> dict[str, list[dict]]:
     """Train a ranker of each combination on the train fold, and measure it on the dev fold.
 
-    Writes `measured.json` (the tables), and of the combination that is best on validation
-    impressions `saved_model/` (raw vectors to scores, see `model.export`), `ranker.json`, and the
-    ranks of the test fold, or of the dev fold where there is no test fold, as the competition takes
-    them (`prediction.txt`, `prediction.zip`); all or nothing.
+    Writes `measured.json` (the tables), `log.jsonl` ({combination, step, loss, auc} of each
+    evaluation), and of the combination that is best on validation impressions `saved_model/` (raw
+    vectors to scores, see `model.export`), `ranker.json`, and the ranks of the test fold, or of the
+    dev fold where there is no test fold, as the competition takes them (`prediction.txt`,
+    `prediction.zip`); all or nothing.
 
     SIGTERM and Ctrl-C write a checkpoint and leave with 128 + the signal's number; the resumed run
     ends with the same weights as one that was not stopped.
@@ -131,6 +132,8 @@ def rank_news(
             "dimension": embedder.dimension,
             "config": config.model_dump(),
         }
+        log = [{"combination": name, **entry} for name, own in trained.items() for entry in own.log]
+        (directory / LOG).write_text("".join(json.dumps(entry) + "\n" for entry in log))
         (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
         (directory / MEASURED).write_text(json.dumps(tables, indent=1) + "\n")
     logger.info("news impressions=%d best=%s", len(dev), best)
@@ -149,7 +152,8 @@ class _Trained:
         *,
         seed: int,
     ):
-        self.facts: dict[str, Any] = json.loads((place / _FACTS).read_text())
+        kept: dict[str, Any] = json.loads((place / _FACTS).read_text())
+        self.facts, self.log = kept["facts"], kept["log"]
         self.trainer = NewsTrainer(side, config, combination, seed=seed)
         with np.load(place / _WEIGHTS) as weights:
             self.model = self.trainer.at([weights[name] for name in weights.files])
@@ -177,7 +181,7 @@ def _train(
     }
     with whole_directory(place) as directory:
         np.savez(directory / _WEIGHTS, *end.best)
-        (directory / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+        (directory / _FACTS).write_text(json.dumps({"facts": facts, "log": end.log}) + "\n")
 
 
 def _write_ranks(

@@ -67,6 +67,14 @@ def test_tables_are_written_as_they_are_returned(ranked):
     assert json.loads((home / "ranked" / "measured.json").read_text()) == tables
 
 
+def test_evaluations_are_logged_by_combination(ranked):
+    lines = (ranked[0] / "ranked" / "log.jsonl").read_text().splitlines()
+    log = [json.loads(line) for line in lines]
+    assert [entry["combination"] for entry in log[::2]] == list(COMBINATIONS)
+    assert [entry["step"] for entry in log] == [30, 60] * 3
+    assert log[1]["loss"] < log[0]["loss"]
+
+
 def test_the_test_fold_is_predicted_in_the_order_of_its_file(ranked, site):
     ids, _, offsets = read_predictions(ranked[0] / "ranked" / "prediction.txt")
     pages = site[1]["test"]
