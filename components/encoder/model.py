@@ -286,15 +286,17 @@ def attend_to_neighbours(q: Tensor, k: Tensor, v: Tensor, *, window: int) -> Ten
     """
     tokens = q.shape[2]
     own = torch.arange(window, 2 * window, device=q.device)[:, None]
-    near = (own - torch.arange(3 * window, device=q.device)).abs() <= window
+    far = (own - torch.arange(3 * window, device=q.device)).abs() > window
+    # What a mask of truth values is turned into, block by block.
+    mask = q.new_zeros(far.shape).masked_fill(far, -torch.inf)
     attended = [F.scaled_dot_product_attention(q[:, :, :1], k, v)]
     for start in range(1, tokens, window):
         first, end = max(1, start - window), min(tokens, start + 2 * window)
         block = q[:, :, start : start + window]
         keys, values = (torch.cat([x[:, :, :1], x[:, :, first:end]], dim=2) for x in (k, v))
-        allowed = near[: block.shape[2], first - start + window : end - start + window]
-        allowed = F.pad(allowed, (1, 0), value=True)  # [CLS]
-        attended.append(F.scaled_dot_product_attention(block, keys, values, attn_mask=allowed))
+        near = mask[: block.shape[2], first - start + window : end - start + window]
+        near = F.pad(near, (1, 0))  # [CLS] is near to all
+        attended.append(F.scaled_dot_product_attention(block, keys, values, attn_mask=near))
     return torch.cat(attended, dim=2)
 
 
