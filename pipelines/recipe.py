@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, Discriminator, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from components.activity.config import (
     JOBS,
@@ -20,7 +27,8 @@ from components.activity.config import (
     Vertical,
 )
 from components.audience.config import AudienceConfig
-from components.baselines.config import FastTextConfig
+from components.baselines.config import BaselinesConfig, FastTextConfig
+from components.candidates.config import CandidatesConfig
 from components.config import Config
 from components.encoder.config import EmbedConfig, EncoderConfig, FinetuneConfig, PretrainConfig
 from components.errors import IntentError
@@ -31,14 +39,18 @@ from components.hires.config import HiresConfig
 from components.labels.config import ExamplesConfig
 from components.marketplace.config import MarketplaceConfig
 from components.neighbours.config import NeighboursConfig
+from components.news.config import NewsConfig
+from components.newsroom.config import NewsroomConfig
 from components.ranking.config import ListsConfig, RankerConfig, TreesConfig
 from components.text.config import TextConfig
 
 RECIPES = Path(__file__).parent / "recipes"
-VERTICALS = {"jobs": JOBS, "files": JOBS, "shopping": SHOPPING, "mind": NEWS}
+VERTICALS = {"jobs": JOBS, "files": JOBS, "shopping": SHOPPING, "mind": NEWS, "news": NEWS}
+OF_NEWS = ("mind", "news")
 
 Source = Annotated[
-    MarketplaceConfig | ShoppingConfig | MindConfig | FilesConfig, Discriminator("kind")
+    MarketplaceConfig | ShoppingConfig | MindConfig | NewsroomConfig | FilesConfig,
+    Discriminator("kind"),
 ]
 
 
@@ -64,6 +76,7 @@ class Recipe(Config):
         finetune: training on the labels.
         embed: activity vectors.
         fasttext: word vectors of the baseline.
+        baselines: methods of suggestion that are set beside ours.
         slice: extreme classification.
         features: what rankers read of members, queries and postings.
         lists: which pages rankers learn from.
@@ -72,7 +85,11 @@ class Recipe(Config):
         hires: P(confirmed hire | application).
         neighbours: search for similar members.
         audience: whom a posting's notification goes to.
+        candidates: which postings are recommended to a member.
+        news: rankers of news, where the source is of news.
         evaluation: what is measured.
+        appendix: a recipe of news that is run in small beside this one, as in the paper's
+            Appendix A; a name, a path or YAML text of one will do.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
@@ -89,6 +106,7 @@ class Recipe(Config):
     finetune: FinetuneConfig = FinetuneConfig()
     embed: EmbedConfig = EmbedConfig()
     fasttext: FastTextConfig = FastTextConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
     slice: SliceConfig = SliceConfig()
     features: FeaturesConfig = FeaturesConfig()
     lists: ListsConfig = ListsConfig()
@@ -97,17 +115,29 @@ class Recipe(Config):
     hires: HiresConfig = HiresConfig()
     neighbours: NeighboursConfig = NeighboursConfig()
     audience: AudienceConfig = AudienceConfig()
+    candidates: CandidatesConfig = CandidatesConfig()
+    news: NewsConfig = NewsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    appendix: Self | None = None
+
+    @field_validator("appendix", mode="before")
+    @classmethod
+    def _without_one(cls, appendix: Any) -> Any:
+        if isinstance(appendix, dict) and appendix.get("appendix"):
+            raise ValueError("has an appendix of its own")
+        return appendix or None  # Kubeflow carries no None, so sections() has {} for none.
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
         if self.split.test == 0:
             raise ValueError("split.test is 0, which leaves no members to evaluate on")
+        if self.appendix and self.appendix.source.kind not in OF_NEWS:
+            raise ValueError(f"appendix {self.appendix.name} must be of news")
         return self
 
     def sections(self) -> dict[str, Any]:
         """Give each section as plain data, as the steps receive it: kfp carries no None."""
-        return self.model_dump(mode="json", exclude_none=True)
+        return {"appendix": {}, **self.model_dump(mode="json", exclude_none=True)}
 
 
 def recipe_names() -> list[str]:
@@ -126,16 +156,15 @@ def load_recipe(recipe: str, overrides: Mapping[str, Any] | None = None) -> Reci
     Raises:
         RecipeError: naming the recipe or the key, with what was probably meant.
     """
-    origin = "recipe" if _is_text(recipe) else recipe
-    try:
-        settings = yaml.safe_load(read_recipe(recipe))
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{origin}: not YAML: {error}") from error
-    if not isinstance(settings, dict):
-        raise RecipeError(f"{origin}: a recipe is a mapping of sections, not {settings!r:.60}")
+    origin = _origin(recipe)
+    settings = _read_settings(recipe)
     for key, value in (overrides or {}).items():
+        _read_appendix(settings)
         _override(settings, key, value)
-    _default_vertical(settings)
+    _read_appendix(settings)
+    for part in (settings, settings.get("appendix")):
+        if isinstance(part, dict):
+            _default_vertical(part)
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
@@ -156,6 +185,29 @@ def read_recipe(recipe: str) -> str:
             f"no recipe {recipe!r}{_probably_meant(recipe, names)}: "
             f"neither a name ({', '.join(names)}) nor a YAML file"
         ) from error
+
+
+def _read_settings(recipe: str) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(read_recipe(recipe))
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{_origin(recipe)}: not YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise RecipeError(
+            f"{_origin(recipe)}: a recipe is a mapping of sections, not {settings!r:.60}"
+        )
+    return settings
+
+
+def _read_appendix(settings: dict[str, Any]) -> None:
+    """Put the settings of a recipe in the place of its name, so that overrides reach them."""
+    appendix = settings.get("appendix")
+    if isinstance(appendix, str):
+        settings["appendix"] = _read_settings(appendix)
+
+
+def _origin(recipe: str) -> str:
+    return "recipe" if _is_text(recipe) else recipe
 
 
 def _is_text(recipe: str) -> bool:
@@ -191,11 +243,12 @@ def _default_vertical(settings: dict) -> None:
 def _explain(origin: str, error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
         path = [str(part) for part in problem["loc"]]
-        if path[:1] == ["source"] and len(path) > 1:
-            del path[1]
+        source = path.index("source") if "source" in path else len(path)
+        del path[source + 1 : source + 2]  # pydantic puts the kind of the source between
         key = ".".join(path)
         if problem["type"] == "extra_forbidden":
-            yield f"{origin}: {key}: unknown key{_probably_meant(key, _dotted_keys(Recipe))}"
+            meant = _probably_meant(key.removeprefix("appendix."), _dotted_keys(Recipe))
+            yield f"{origin}: {key}: unknown key{meant}"
         elif problem["type"] == "missing":
             yield f"{origin}: {key}: missing"
         else:
@@ -207,6 +260,7 @@ def _explain(origin: str, error: ValidationError) -> Iterator[str]:
 
 def _probably_meant(key: str, known: list[str]) -> str:
     section, _, name = key.rpartition(".")
+    known = list(dict.fromkeys(known))  # Sources have keys in common.
     beside = [other for other in known if other.rpartition(".")[0] == section]
     elsewhere = [other for other in known if other.rpartition(".")[2] == name]
     meant = difflib.get_close_matches(key, beside, n=1, cutoff=0.7) or elsewhere
@@ -216,6 +270,8 @@ def _probably_meant(key: str, known: list[str]) -> str:
 def _dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys: list[str] = []
     for name, field in model.model_fields.items():
+        if name == "appendix":
+            continue
         sections = _models_in(field.annotation)
         keys.append(prefix + name)
         for section in sections:

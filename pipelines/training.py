@@ -13,6 +13,7 @@ from components.extreme.component import rank_entities, train_slices
 from components.labels.component import cut_examples
 from components.text.component import learn_vocabulary, tokenise
 from pipelines.accelerators import POOLS
+from pipelines.beside import compare_vectors, rank_all_news, train_baselines
 from pipelines.places import CONFIGURED
 from pipelines.resolve import resolve_recipe
 from pipelines.steps import LAUNCHER, RETRIES, Steps
@@ -59,28 +60,35 @@ def training(
     10. finetune: train encoder and label layer on the labels.
     11. embed-fasttext, embed-pretrained, embed-finetuned: give each context a vector.
     12. slice-fasttext, slice-pretrained, slice-finetuned: train a Slice on each kind of vector.
-    13. vectors, vectors-fasttext: give every member's whole trail its activity vector.
-    14. entities, entities-fasttext: rank every member's predicted entities.
-    15. features: count what rankers read of members, queries and postings, as of each member's cut
+    13. fasttext-e2e, cnn-e2e, acg, mnsrf, cars, lostnet: train those other methods of suggestion
+        that the recipe names, and let them suggest to the test members.
+    14. vectors, vectors-fasttext: give every member's whole trail its activity vector.
+    15. entities, entities-fasttext: rank every member's predicted entities.
+    16. features: count what rankers read of members, queries and postings, as of each member's cut
         and as of now. A source that tells not what it showed has no rankers: this step's output and
         those of the uses after it are empty then.
-    16. ranking-lists: make a list of each search page shown after a member's cut.
-    17. rank-trees, rank-base, rank-vector, rank-base-no-history, rank-vector-no-history: train
+    17. ranking-lists: make a list of each search page shown after a member's cut.
+    18. rank-trees, rank-base, rank-vector, rank-base-no-history, rank-vector-no-history: train
         rankers on them: trees, and deep and wide without and with the vector's tower, with and
         without the features of what members did before.
-    18. measure-ranking: measure the rankers on the searches of test members.
-    19. hires: learn how likely an application ends in a confirmed hire.
-    20. neighbours: index every member's vector.
-    21. measure-neighbours: measure recall and speed of the search for similar members.
-    22. audience: learn and measure whom a posting's notification goes to.
-    23. evaluate: measure every method of suggestion on members that no model has seen; the only
+    19. measure-ranking: measure the rankers on the searches of test members.
+    20. hires: learn how likely an application ends in a confirmed hire.
+    21. neighbours: index every member's vector.
+    22. measure-neighbours: measure recall and speed of the search for similar members.
+    23. audience: learn and measure whom a posting's notification goes to.
+    24. candidates: learn and measure by which clauses postings are recommended to a member.
+    25. rank-news: where the source is of news, rank them by pairs of vectors.
+    26. appendix: where the recipe has an appendix, do all of that on news in small.
+    27. contexts: compare vectors of long contexts, by chunks and in one pass.
+    28. in-session: compare vectors of a member's last actions with that of the day.
+    29. evaluate: measure every method of suggestion on members that no model has seen; the only
         reader of the truth.
-    24. report: draw the tables and plots.
-    25. publish-finetuned, publish-fasttext: push everyone's vectors and entities to the store.
-    26. offer-encoder, offer-suggestions, offer-rankers, offer-audiences: package what was trained
-        as variants that model servers can load.
-    27. register: put the variants into the registry, and into their experiments at 0%.
-    28. hand-over: leave the models, vectors and actions to the daily pipeline.
+    30. report: draw the tables and plots.
+    31. publish-finetuned, publish-fasttext: push everyone's vectors and entities to the store.
+    32. offer-encoder, offer-suggestions, offer-rankers, offer-audiences, offer-candidates: package
+        what was trained as variants that model servers can load.
+    33. register: put the variants into the registry, and into their experiments at 0%.
+    34. hand-over: leave the models, vectors and actions to the daily pipeline.
 
     Args:
         recipe: the name of a recipe (quickstart, paper, mind, shopping), or its YAML text.
@@ -270,10 +278,24 @@ def training(
         sessions,
         examples,
         words=words["words"],
-        vectors=ranked["finetuned_vectors"],
-        slices=ranked["finetuned_slices"],
-        everyone=everyone["finetuned"],
+        ranked=ranked,
+        everyone=everyone,
+        entities=entities,
         checkpoints=checkpoints,
+    )
+    news = rank_all_news(
+        steps,
+        sections,
+        ingested["feed"],
+        pretrained=pretrained,
+        finetuned=finetuned,
+        checkpoints=checkpoints,
+    )
+    compared = compare_vectors(
+        steps, sections, sessions, examples, tokens=tokens, finetuned=finetuned, ranked=ranked
+    )
+    predictions = train_baselines(
+        steps, sections, sessions, examples, words=words["words"], checkpoints=checkpoints
     )
     measured = steps.work(
         "evaluate",
@@ -287,6 +309,7 @@ def training(
             config=sections["evaluation"],
             seed=seed,
             **ranked,
+            **predictions,
         ),
     )["measured"]
     steps.work(
@@ -295,6 +318,8 @@ def training(
             name=sections["name"],
             measured=measured,
             **uses["report"],
+            **news,
+            **compared,
             sessions=sessions,
             described=described,
             pretrained=pretrained,

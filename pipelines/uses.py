@@ -6,6 +6,7 @@ from typing import Any
 from kfp import dsl
 
 from components.audience.component import train_audience
+from components.candidates.component import train_candidates
 from components.evaluation.component import measure_rankers, measure_search
 from components.features.component import build_features
 from components.hires.component import train_hires
@@ -14,6 +15,7 @@ from components.ranking.component import build_ranking_lists, train_rank_trees, 
 from components.store.component import publish
 from components.variants.component import (
     offer_audiences,
+    offer_candidates,
     offer_encoder,
     offer_rankers,
     offer_suggestions,
@@ -42,13 +44,13 @@ def put_to_use(
     examples: Any,
     *,
     words: Any,
-    vectors: Any,
-    slices: Any,
-    everyone: Any,
+    ranked: Mapping[str, Any],
+    everyone: Mapping[str, Any],
+    entities: Mapping[str, Any],
     checkpoints: Any,
 ) -> dict[str, Any]:
     """Add the steps that put vectors and entities to use; return what later steps read of them."""
-    seed = sections["seed"]
+    seed, vectors = sections["seed"], ranked["finetuned_vectors"]
     counted = steps.work(
         "features",
         build_features(
@@ -108,7 +110,8 @@ def put_to_use(
         ),
     )["hires"]
     index = steps.work(
-        "neighbours", index_neighbours(vectors=everyone, config=sections["neighbours"], seed=seed)
+        "neighbours",
+        index_neighbours(vectors=everyone["finetuned"], config=sections["neighbours"], seed=seed),
     )["index"]
     neighbours = steps.work(
         "measure-neighbours", measure_search(index=index, config=sections["neighbours"], seed=seed)
@@ -120,18 +123,38 @@ def put_to_use(
             sessions=sessions,
             examples=examples,
             vectors=vectors,
-            slices=slices,
+            slices=ranked["finetuned_slices"],
             features=counted["asof"],
             config=sections["audience"],
             seed=seed,
         ),
     )["audience"]
+    candidates = steps.work(
+        "candidates",
+        train_candidates(
+            feed=feed,
+            sessions=sessions,
+            examples=examples,
+            fasttext_vectors=ranked["fasttext_vectors"],
+            fasttext_slices=ranked["fasttext_slices"],
+            vectors=vectors,
+            slices=ranked["finetuned_slices"],
+            everyone=everyone["finetuned"],
+            everyone_fasttext=everyone["fasttext"],
+            entities=entities["finetuned"],
+            entities_fasttext=entities["fasttext"],
+            index=index,
+            config=sections["candidates"],
+            seed=seed,
+        ),
+    )["candidates"]
     return {
         "report": {
             "ranking": ranking,
             "neighbours": neighbours,
             "audience": audience,
             "hires": hires,
+            "candidates": candidates,
         },
         "rankers": rankers,
         "features": counted["now"],
@@ -214,6 +237,20 @@ def offer_variants(
             **about,
         ),
     )["variants"]
+    candidates = steps.light(
+        "offer-candidates",
+        offer_candidates(
+            candidates=uses["report"]["candidates"],
+            encoder=finetuned,
+            vectors=everyone["finetuned"],
+            slices=slices["finetuned_slices"],
+            words=words,
+            word_vectors=everyone["fasttext"],
+            word_slices=slices["fasttext_slices"],
+            examples=examples,
+            **about,
+        ),
+    )["variants"]
     steps.work(
         "register",
         register_variants(
@@ -221,6 +258,7 @@ def offer_variants(
             suggestions=suggestions,
             rankers=rankers,
             audiences=audiences,
+            candidates=candidates,
             registry=sections["registry"],
             experiments=sections["experiments"],
         ),

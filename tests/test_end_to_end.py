@@ -21,6 +21,12 @@ METHODS = {
     "BERT_PT+Slice",
     "BERT_FT+Slice",
     "BERT+e2e",
+    "fastText+e2e",
+    "CNN+e2e",
+    "ACG",
+    "MNSRF",
+    "CARS",
+    "LostNet",
 }
 RANKERS = {
     "as shown",
@@ -150,6 +156,35 @@ def test_the_report_says_how_the_uses_fare(runs):
     assert "Audience expansion" in page
 
 
+def test_the_report_compares_candidate_selection_with_its_baseline(runs):
+    tables = json.loads((runs[0] / "latest" / "report.json").read_text())["tables"]
+    variants = {row["method"]: row for row in tables["candidates"]}
+    assert {"baseline", "entities alone", "baseline + BERT_FT entities + SANNS"} <= set(variants)
+    for row in variants.values():
+        assert row["auc_low"] <= row["auc"] <= row["auc_high"]
+        assert 0 <= row["f1"] <= 1
+    assert {row["against"] for row in tables["candidates_differences"]} == {"baseline"}
+
+
+def test_the_report_ranks_news_by_every_combination_of_vectors(runs):
+    tables = json.loads((runs[0] / "latest" / "report.json").read_text())["tables"]
+    combinations = {row["combination"]: row for row in tables["mind"]}
+    assert {"u*v", "u,v,u*v", "u,v,|u-v|"} <= set(combinations)
+    for row in combinations.values():
+        assert all(0 <= row[figure] <= 1 for figure in ("auc", "mrr", "ndcg@5", "ndcg@10"))
+
+
+def test_a_member_gets_candidates_by_clauses_that_are_explained(runs):
+    member = first_session_row(runs, lambda rows: rows["action"] == "APPLY")["member_id"]
+    shown = finished(intent("candidates", "--member", member, "-k", "3", folder=runs[0]))
+    assert "titleId:" in shown
+    ranked = [line.split()[0] for line in shown.splitlines() if line.split()[:1] in RANKS]
+    assert ranked == ["1", "2", "3"]
+    nobody = intent("candidates", "--member", "nobody", folder=runs[0])
+    nobody.communicate(timeout=600)
+    assert nobody.returncode == 1
+
+
 def test_a_search_is_ranked_for_a_member_and_for_somebody_unknown(runs):
     searched = first_session_row(runs, lambda rows: rows["query"].notna())
     known = finished(intent("rank", "--member", searched["member_id"], "-k", "3", folder=runs[0]))
@@ -218,6 +253,8 @@ def test_every_service_answers_through_the_router(runs, served):
     assert sorted(ranked["ranked"]) == sorted(items)
     reached, _ = asked(served, "audience", member, job=applied["item_id"])
     assert member in {one["member_id"] for one in reached["members"]}
+    recommended, _ = asked(served, "candidates", member, member_id=member, k=3)
+    assert len(recommended["candidates"]) == 3
     embedded, _ = asked(served, "encoder", member, text="engineer")
     assert len(embedded["vector"]) == 16 * 1
 

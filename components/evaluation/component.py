@@ -19,6 +19,12 @@ def evaluate_methods(
     finetuned_vectors: dsl.Input[dsl.Dataset],
     finetuned_slices: dsl.Input[dsl.Model],
     finetuned: dsl.Input[dsl.Model],
+    fasttext_e2e: dsl.Input[dsl.Dataset],
+    cnn_e2e: dsl.Input[dsl.Dataset],
+    acg: dsl.Input[dsl.Dataset],
+    mnsrf: dsl.Input[dsl.Dataset],
+    cars: dsl.Input[dsl.Dataset],
+    lostnet: dsl.Input[dsl.Dataset],
     config: dict,
     seed: int,
     measured: dsl.Output[dsl.Artifact],
@@ -45,6 +51,9 @@ def evaluate_methods(
         },
         Path(measured.path),
         EvaluationConfig(**config),
+        baselines=[
+            Path(baseline.path) for baseline in (fasttext_e2e, cnn_e2e, acg, mnsrf, cars, lostnet)
+        ],
         seed=seed,
     )
     for row in rows:
@@ -117,6 +126,68 @@ def measure_search(
 
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def compare_contexts(
+    encoder: dsl.Input[dsl.Model],
+    tokens: dsl.Input[dsl.Dataset],
+    examples: dsl.Input[dsl.Dataset],
+    vectors: dsl.Input[dsl.Dataset],
+    slices: dsl.Input[dsl.Model],
+    embed: dict,
+    slice_config: dict,
+    config: dict,
+    seed: int,
+    measured: dsl.Output[dsl.Artifact],
+):
+    """Compare vectors of long contexts: chunk by chunk, in one pass, of the newest chunk."""
+    from pathlib import Path
+
+    from components.encoder.config import EmbedConfig
+    from components.evaluation.config import EvaluationConfig
+    from components.evaluation.contexts import compare_contexts
+    from components.extreme.config import SliceConfig
+
+    inputs = (encoder, tokens, examples, vectors, slices, measured)
+    compare_contexts(
+        *(Path(artifact.path) for artifact in inputs),
+        embed=EmbedConfig(**embed),
+        slice_config=SliceConfig(**slice_config),
+        config=EvaluationConfig(**config),
+        seed=seed,
+    )
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def compare_in_session(
+    encoder: dsl.Input[dsl.Model],
+    sessions: dsl.Input[dsl.Dataset],
+    tokens: dsl.Input[dsl.Dataset],
+    examples: dsl.Input[dsl.Dataset],
+    slices: dsl.Input[dsl.Model],
+    vertical: dict,
+    embed: dict,
+    config: dict,
+    seed: int,
+    measured: dsl.Output[dsl.Artifact],
+):
+    """Compare daily and in-session vectors at predicting what members do next."""
+    from pathlib import Path
+
+    from components.activity.config import Vertical
+    from components.encoder.config import EmbedConfig
+    from components.evaluation.config import EvaluationConfig
+    from components.evaluation.in_session import compare_in_session
+
+    inputs = (encoder, sessions, tokens, examples, slices, measured)
+    compare_in_session(
+        *(Path(artifact.path) for artifact in inputs),
+        vertical=Vertical(**vertical),
+        embed=EmbedConfig(**embed),
+        config=EvaluationConfig(**config),
+        seed=seed,
+    )
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def draw_report(
     name: str,
     measured: dsl.Input[dsl.Artifact],
@@ -124,6 +195,11 @@ def draw_report(
     neighbours: dsl.Input[dsl.Artifact],
     audience: dsl.Input[dsl.Model],
     hires: dsl.Input[dsl.Model],
+    candidates: dsl.Input[dsl.Model],
+    news: dsl.Input[dsl.Model],
+    appendix: dsl.Input[dsl.Model],
+    contexts: dsl.Input[dsl.Artifact],
+    in_session: dsl.Input[dsl.Artifact],
     sessions: dsl.Input[dsl.Dataset],
     described: dsl.Input[dsl.Artifact],
     pretrained: dsl.Input[dsl.Model],
@@ -153,6 +229,10 @@ def draw_report(
             neighbours=Path(neighbours.path),
             audience=Path(audience.path),
             hires=Path(hires.path),
+            candidates=Path(candidates.path),
+            news=(Path(news.path), Path(appendix.path)),
+            contexts=Path(contexts.path),
+            in_session=Path(in_session.path),
         ),
         logs={
             "Pre-training": Path(pretrained.path, "log.jsonl"),

@@ -4,6 +4,10 @@ from collections.abc import Callable
 
 from components.audience.measure import ACTIVE, CHANCE, EXACT, EXPANDED, RANDOM, RERANKED
 from components.evaluation import use_plots
+from components.evaluation.candidates_section import candidates_section
+from components.evaluation.context_section import in_session_section, long_contexts_section
+from components.evaluation.news_section import news_section
+from components.evaluation.online_section import online_section
 from components.evaluation.ranking import AS_SHOWN, FIGURES, TOWER, TOWER_NO_HISTORY
 from components.evaluation.section import (
     Figure,
@@ -214,6 +218,11 @@ _SECTIONS: dict[str, Callable[[Tables], Section]] = {
     "audience": _audience,
     "neighbours": _neighbours,
     "hires": _hires,
+    "candidates": candidates_section,
+    "long_contexts": long_contexts_section,
+    "in_session": in_session_section,
+    "mind": news_section,
+    "online": online_section,
 }
 
 

@@ -173,6 +173,7 @@ def register_variants(
     suggestions: dsl.Input[dsl.Model],
     rankers: dsl.Input[dsl.Model],
     audiences: dsl.Input[dsl.Model],
+    candidates: dsl.Input[dsl.Model],
     registry: str,
     experiments: str,
     registered: dsl.Output[dsl.Artifact],
@@ -191,7 +192,7 @@ def register_variants(
 
     packages = [
         package
-        for service in (encoder, suggestions, rankers, audiences)
+        for service in (encoder, suggestions, rankers, audiences, candidates)
         for package in packages_below(Path(service.path))
     ]
     offered = offer(packages, registry, experiments, credentials=REGISTRAR)

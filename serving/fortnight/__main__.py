@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     from rich.console import Console
 
+    from serving.fortnight.report import add_to_report
     from serving.fortnight.stage import Market, analysed, replay, staged
     from serving.fortnight.table import print_table
 
@@ -63,6 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
                 config=config,
             )
             findings = analysed(market, experiments=asked.experiments, state=asked.state)
+        console = Console()
+        print_table(findings, console)
+        console.print(f"  {asked.state / 'table-7' / 'index.html'}", soft_wrap=True)
+        console.print(f"  {add_to_report(asked.run, findings)}", soft_wrap=True)
     except ValidationError as error:
         first = error.errors()[0]
         sys.stderr.write(f"fortnight: --{first['loc'][0]}: {first['msg']}\n")
@@ -73,9 +78,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("fortnight: cut short; the same command goes on with the next day\n")
         return 128 + signal.SIGINT
-    console = Console()
-    print_table(findings, console)
-    console.print(f"  {asked.state / 'table-7' / 'index.html'}", soft_wrap=True)
     return 0
 
 

@@ -8,10 +8,10 @@ SMALLEST = "name: tiny\nsource: {kind: jobs}\n"
 
 
 def test_the_recipes_that_come_with_the_product():
-    assert recipe_names() == ["mind", "paper", "quickstart", "shopping"]
+    assert recipe_names() == ["full", "mind", "news", "paper", "quickstart", "shopping"]
 
 
-@pytest.mark.parametrize("name", ["mind", "paper", "quickstart", "shopping"])
+@pytest.mark.parametrize("name", ["full", "mind", "news", "paper", "quickstart", "shopping"])
 def test_each_recipe_is_valid_and_named_after_its_file(name):
     assert load_recipe(name).name == name
 
@@ -39,6 +39,14 @@ def test_the_paper_recipe_holds_the_published_values():
     assert (slice_.neighbours, slice_.weight_threshold) == (300, 1e-6)
 
 
+def test_the_full_recipe_is_the_quickstart_with_every_baseline():
+    quickstart, full = (load_recipe(name).sections() for name in ("quickstart", "full"))
+    assert set(full["baselines"].pop("methods")) > set(quickstart["baselines"].pop("methods"))
+    for recipe in (quickstart, full):
+        del recipe["name"], recipe["description"]
+    assert full == quickstart
+
+
 def test_the_mind_recipe_holds_the_values_of_appendix_a():
     mind = load_recipe("mind")
     assert mind.source.kind == "mind"
@@ -62,6 +70,17 @@ def test_the_mind_recipe_holds_the_values_of_appendix_a():
 def test_a_source_brings_its_vertical(source, label_actions):
     recipe = load_recipe(f"name: tiny\nsource: {source}\n")
     assert recipe.vertical.label_actions == label_actions
+
+
+def test_a_recipe_of_news_runs_beside_another_as_its_appendix():
+    recipe = load_recipe(f"{SMALLEST}appendix: mind\n", {"appendix.encoder.layers": "2"})
+    assert recipe.appendix.source.kind == "mind"
+    assert recipe.appendix.vertical.label_actions == ("VIEW",)
+    assert (recipe.appendix.encoder.layers, recipe.appendix.encoder.heads) == (2, 4)
+
+
+def test_an_appendix_may_be_left_out():
+    assert load_recipe(f"{SMALLEST}appendix: mind\n", {"appendix": "null"}).appendix is None
 
 
 def test_a_vertical_may_be_changed_in_part():
@@ -121,6 +140,13 @@ def test_another_kind_of_source_does_not_inherit_the_settings_of_the_first():
         ({"vertical.label_actions": "[HIRE]"}, "label_actions names ['HIRE']"),
         ({"seed.deep": "1"}, "seed.deep: seed is a value, not a section"),
         ({"seed": "[1"}, "seed: not a YAML value"),
+        ({"appendix": "paper"}, "appendix paper must be of news"),
+        ({"appendix": "quickstart"}, "appendix: has an appendix of its own"),
+        ({"appendix": "mnd"}, "no recipe 'mnd' (did you mean mind?)"),
+        (
+            {"appendix": "mind", "appendix.pretrain.epoch": "1"},
+            "appendix.pretrain.epoch: unknown key (did you mean pretrain.epochs?)",
+        ),
     ],
 )
 def test_a_wrong_setting_is_told_by_its_key(overrides, told):
@@ -139,7 +165,10 @@ def test_every_wrong_key_is_told_at_once():
     ("recipe", "told"),
     [
         ("quickstat", "no recipe 'quickstat' (did you mean quickstart?)"),
-        ("no/such/file.yaml", "neither a name (mind, paper, quickstart, shopping) nor a YAML file"),
+        (
+            "no/such/file.yaml",
+            "neither a name (full, mind, news, paper, quickstart, shopping) nor a YAML file",
+        ),
         ("name: [\n", "not YAML"),
         ("- a\n- b\n", "a recipe is a mapping of sections"),
         ("name: tiny\n", "source: missing"),
@@ -159,7 +188,7 @@ def test_a_file_is_named_in_its_errors(tmp_path):
         load_recipe(str(path))
 
 
-@pytest.mark.parametrize("name", ["mind", "paper", "quickstart", "shopping"])
+@pytest.mark.parametrize("name", ["full", "mind", "news", "paper", "quickstart", "shopping"])
 def test_sections_survive_the_way_through_a_pipeline(name):
     """Kubeflow hands numbers on as floats; a recipe made of them is the same recipe."""
     recipe = load_recipe(name)
