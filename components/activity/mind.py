@@ -310,11 +310,11 @@ CASE WHEN len(v) <> 5 THEN '{MALFORMED}'
      WHEN try_cast(v[1] AS BIGINT) IS NULL THEN 'unreadable impression_id'
      WHEN trim(v[2]) = '' THEN 'missing member_id'
      WHEN {TIME} IS NULL THEN 'unreadable ts'
-     WHEN NOT regexp_full_match(v[5], '\S+{{marked}}( \S+{{marked}})*') THEN '{MALFORMED}' END
+     WHEN NOT regexp_full_match(trim(v[5]), '\S+{{marked}}( \S+{{marked}})*') THEN '{MALFORMED}' END
 """
 
 BEHAVIORS = f"""
-INSERT INTO behaviors SELECT ?, ?, row, CAST(v[1] AS BIGINT), v[2], {TIME}, v[4], v[5]
+INSERT INTO behaviors SELECT ?, ?, row, CAST(v[1] AS BIGINT), v[2], {TIME}, v[4], trim(v[5])
 FROM parsed WHERE reason IS NULL
 """
 

@@ -241,6 +241,13 @@ def test_items_shown_that_nobody_describes_stay_on_their_page(mind, tmp_path):
     assert page["item_ids"] == ["N3", "N77"]
 
 
+def test_stray_spaces_and_windows_line_ends_do_no_harm(mind, tmp_path):
+    path = mind(train=["1\tann\t11/13/2019 12:00:00 PM\t N1  N2 \tN3-1 N4-0 \r"], dev=[])
+    assert ingest(path, tmp_path / "feed").actions == 3
+    (page,) = table(tmp_path / "feed", "impressions")
+    assert (page["history"], page["item_ids"]) == (["N1", "N2"], ["N3", "N4"])
+
+
 @pytest.mark.parametrize(
     ("bad", "reason", "kept"),
     [
