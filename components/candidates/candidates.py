@@ -13,9 +13,10 @@ from components.candidates.config import CandidatesConfig
 from components.candidates.errors import CandidatesError
 from components.candidates.evidence import ACTIONS, of_actions, of_entities
 from components.candidates.package import Package, read_config
+from components.candidates.postings import Lists
 from components.candidates.weights import rarity_of
 
-_NOBODY = np.zeros(0, np.int32)
+_NONE = Lists.of(np.zeros(0, np.int64), np.zeros(0, np.int64), 1)
 _REASONS = 3
 _GIVEN = ("action", "query", "title", "item_id")
 
@@ -48,6 +49,13 @@ class Clause(NamedTuple):
     weight: float
     source: str
     words: str
+
+
+class Posting(NamedTuple):
+    """What a posting is called."""
+
+    company: str | None
+    title: str | None
 
 
 class Selection(NamedTuple):
@@ -111,7 +119,7 @@ class Candidates:
         number = -1 if member_id is None else int(package.members.find([member_id])[0])
         query = self._query(self._clauses(number, entities, actions))
         said = [self._said(query, at) for at in range(len(query.weight))]
-        hidden = _NOBODY if number < 0 else package.applied.of_row(number)
+        hidden = _NONE.of_row(0) if number < 0 else package.applied.of_row(number)
         found = package.postings.retrieve(*query[:3], k, hidden=hidden)
         if not len(found.rows):
             return Selection(self._popular(hidden, k), said, self._why_popular(number, said))
@@ -122,6 +130,18 @@ class Candidates:
             for item, row, score in zip(items, found.rows, scores, strict=True)
         ]
         return Selection(chosen, said, "")
+
+    def posting(self, item_id: str) -> Posting:
+        """Return what a posting is called.
+
+        Raises:
+            CandidatesError: the catalogue has no such posting.
+        """
+        row = int(self._package.postings.ids.find([item_id])[0])
+        if row < 0:
+            raise CandidatesError(f"the catalogue has no posting {item_id!r}")
+        table = self._package.postings.table
+        return Posting(table["company"][row].as_py(), table["title"][row].as_py())
 
     def _clauses(
         self,
@@ -147,9 +167,10 @@ class Candidates:
                     np.array([score for _, _, score in given], np.float32)[None],
                     [(kind, text) for kind, text, _ in given],
                     package.attributes,
+                    package.postings,
                 )
             )
-        parts = [package.clauses.of_member(number, known)] if number >= 0 else []
+        parts = [package.clauses.of_member(number).of_sources(known)] if number >= 0 else []
         if evidence:
             top = self._config.clauses
             parts.append(Clauses.of(evidence, 1, package.attributes, top=top))

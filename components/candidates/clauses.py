@@ -19,6 +19,9 @@ from components.candidates.errors import CandidatesError
 
 HEADLINE, APPLIED, SAVED, VIEWED, SEARCHED, ENTITIES, SIMILAR = range(7)
 SOURCES = ("headline", "applied", "saved", "viewed", "searched", "entities", "similar members")
+EXPLICIT = {HEADLINE, APPLIED, SAVED, SEARCHED}
+"""What production retrieved by: the profile, and what members do on purpose."""
+
 BEHAVIOUR = {APPLIED, SAVED, VIEWED, SEARCHED}
 """Sources that are a member's own actions."""
 
@@ -139,13 +142,17 @@ class Clauses(NamedTuple):
         """Return the member of each clause."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
-    def of_member(self, member: int, sources: Collection[int]) -> "Clauses":
-        """Return the clauses that one member has from some sources."""
+    def of_member(self, member: int) -> "Clauses":
+        """Return the clauses of one member."""
         own = slice(self.offsets[member], self.offsets[member + 1])
-        columns = [column[own] for column in self[1:]]
-        kept = np.isin(columns[0], list(sources))
-        offsets = np.array([0, int(kept.sum())])
-        return Clauses._make([offsets, *(np.asarray(column[kept]) for column in columns)])
+        columns = [np.asarray(column[own]) for column in self[1:]]
+        return Clauses._make([np.array([0, len(columns[0])]), *columns])
+
+    def of_sources(self, sources: Collection[int]) -> "Clauses":
+        """Return the clauses that come from some sources."""
+        kept = np.isin(self.source, list(sources))
+        offsets = np.append(0, np.cumsum(kept))[self.offsets]
+        return Clauses._make([offsets, *(column[kept] for column in self[1:])])
 
 
 def load_array(path: Path) -> NDArray:

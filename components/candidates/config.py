@@ -13,7 +13,7 @@ class CandidatesConfig(Config):
     saved: tuple[str, ...] = ("SAVE",)
     """Actions by which a member keeps a posting."""
     viewed: tuple[str, ...] = ("VIEW", "SHORT_VIEW", "LONG_VIEW", "INTERACTION")
-    """Actions by which a member looks at a posting."""
+    """Actions by which a member looks at a posting; the baseline does without them."""
     channels: tuple[str, ...] = Field(default=("recommendation",), min_length=1)
     """Of the pages whose outcomes weights are learnt of and measured on."""
     minimum_postings: int = Field(default=3, ge=1)
@@ -34,7 +34,7 @@ class CandidatesConfig(Config):
     """Postings kept for members of whom nothing is known, those most applied to."""
     random_pairs: int = Field(default=20, ge=0)
     """Postings drawn at random for each member, beside those that he was shown."""
-    penalty: float = Field(default=1.0, gt=0)
+    penalty: float = Field(default=10.0, gt=0)
     """On the squares of the weights' parameters, in pairs."""
     minimum_positives: int = Field(default=10, ge=2)
     """Applications by validation members below which no weights are learnt."""

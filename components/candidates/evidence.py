@@ -134,8 +134,11 @@ def of_entities(
     scores: NDArray[np.floating],
     entities: Sequence[tuple[str, str]],
     attributes: Attributes,
+    postings: Postings,
 ) -> Evidence:
-    """Rewrite predicted entities: a query by its words, a posting by its title.
+    """Rewrite predicted entities: a query by its words, a posting by what it has.
+
+    A posting that is not in the catalogue is rewritten by its title alone.
 
     Args:
         members: int64[n].
@@ -143,11 +146,11 @@ def of_entities(
         scores: float[n, k].
         entities: kind and text of each.
         attributes: that texts are read as.
+        postings: the catalogue.
     """
     known, code = np.unique(labels, return_inverse=True)
-    said = _Said.of(
-        [_of_entity(attributes, *entities[at]) if at >= 0 else () for at in known.tolist()]
-    )
+    named = (entities[at] if at >= 0 else (QUERY, "") for at in known.tolist())
+    said = _Said.of([_of_entity(kind, text, attributes, postings) for kind, text in named])
     owner = np.repeat(members, labels.shape[1])
     return said.evidence(owner, ENTITIES, code.ravel(), scores.ravel())
 
@@ -187,18 +190,22 @@ def _of_title(titles: Sequence[int]) -> list[tuple[int, int]]:
     return [(title, -1) for title in titles]
 
 
-def _of_entity(attributes: Attributes, kind: str, text: str) -> list[tuple[int, int]]:
+def _of_entity(
+    kind: str, text: str, attributes: Attributes, postings: Postings
+) -> list[tuple[int, int]]:
     if kind == QUERY:
         return _rewritten(attributes, text)
+    row = int(postings.names.find([text])[0])
+    if row >= 0:
+        return of_posting(row, attributes, postings)
     company, _, title = text.partition(" ")
     return _of_title(attributes.of_title(title if company.startswith(_COMPANY_MARK) else text))
 
 
 def _rewritten(attributes: Attributes, text: str) -> list[tuple[int, int]]:
     titles, skills = attributes.rewrite(text)
-    if titles and skills:
-        return [(title, skill) for title in titles for skill in skills]
-    return [(at, -1) for at in (*titles, *skills)]
+    both = [(title, skill) for title in titles for skill in skills]
+    return [*both, *_of_title([*titles, *skills])]
 
 
 def _sources(

@@ -66,7 +66,9 @@ class Gathering:
         entities: Sequence[tuple[str, str]],
     ) -> Clauses:
         """Return what predicted entities say; see `evidence.of_entities`."""
-        return self._clauses(of_entities(members, labels, scores, entities, self._attributes))
+        return self._clauses(
+            of_entities(members, labels, scores, entities, self._attributes, self._postings)
+        )
 
     def similar(self, index: Neighbours, applications: Applications) -> Clauses:
         """Return what the postings say to which members like each other applied.

@@ -11,7 +11,7 @@ from components.candidates.attributes import Attributes
 from components.candidates.clauses import Clauses, load_array
 from components.candidates.config import CandidatesConfig
 from components.candidates.errors import CandidatesError
-from components.candidates.postings import Lists, Postings
+from components.candidates.postings import Lists, Postings, open_texts, save_texts
 from components.candidates.weights import Weights
 from components.features.index import TextIndex
 
@@ -46,13 +46,12 @@ class Package(NamedTuple):
         Raises:
             CandidatesError: a file is missing or damaged; names it.
         """
-        fields = TextIndex._fields
         return cls(
             Clauses.open(directory),
             Weights.open(directory),
             Attributes.open(directory),
             Postings.open(directory),
-            TextIndex(*(load_array(directory / f"members.{field}.npy") for field in fields)),
+            open_texts(directory, "members"),
             Lists.open(directory, "applied"),
             load_array(directory / "popular.npy"),
         )
@@ -62,8 +61,7 @@ class Package(NamedTuple):
         directory.mkdir()
         for part in (self.clauses, self.weights, self.attributes, self.postings):
             part.save(directory)
-        for field, array in self.members._asdict().items():
-            np.save(directory / f"members.{field}.npy", array)
+        save_texts(self.members, directory, "members")
         self.applied.save(directory, "applied")
         np.save(directory / "popular.npy", self.popular)
         about = {

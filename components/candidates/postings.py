@@ -14,7 +14,7 @@ from components.candidates.errors import CandidatesError
 from components.candidates.kernels import retrieve
 from components.features.catalogue import read_columns
 from components.features.index import TextIndex
-from components.text.render import normalise
+from components.text.render import entity_text, normalise
 
 COLUMNS = ("item_id", "company", "title", "place", "skills")
 TABLE = "postings.arrow"
@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 
 class Lists(NamedTuple):
-    """Ascending numbers in runs.
+    """Ascending numbers in runs, never written to: those of a file or of memory compile alike.
 
     Attributes:
         offsets: int64[n + 1].
@@ -50,8 +50,13 @@ class Lists(NamedTuple):
         """Make runs of distinct values by row; rows below 0 are left out."""
         kept = rows >= 0
         pairs = np.unique(np.stack([rows[kept], values[kept]], axis=1).astype(np.int64), axis=0)
-        offsets = np.searchsorted(pairs[:, 0], np.arange(count + 1))
-        return cls(offsets.astype(np.int64), pairs[:, 1].astype(np.int32))
+        lists = cls(
+            np.searchsorted(pairs[:, 0], np.arange(count + 1)).astype(np.int64),
+            pairs[:, 1].astype(np.int32),
+        )
+        for array in lists:
+            array.setflags(write=False)
+        return lists
 
     @classmethod
     def open(cls, directory: Path, name: str) -> Self:
@@ -78,12 +83,13 @@ class Postings:
     Args:
         table: item_id, company and title.
         ids: index of the ids.
+        names: index of what they are called as entities, company and title.
         has: attributes of each posting.
         lists: postings of each attribute.
     """
 
-    def __init__(self, table: pa.Table, ids: TextIndex, has: Lists, lists: Lists):
-        self.table, self.ids, self.has, self.lists = table, ids, has, lists
+    def __init__(self, table: pa.Table, ids: TextIndex, names: TextIndex, has: Lists, lists: Lists):
+        self.table, self.ids, self.names, self.has, self.lists = table, ids, names, has, lists
 
     def __len__(self) -> int:
         return len(self.table)
@@ -106,6 +112,7 @@ class Postings:
         return cls(
             table.select(["item_id", "company", "title"]),
             TextIndex.of(table["item_id"].to_pylist()),
+            TextIndex.of(_names(table)),
             Lists.of(rows, values, len(table)),
             Lists.of(values, rows, len(attributes)),
         )
@@ -121,15 +128,14 @@ class Postings:
             table = feather.read_table(directory / TABLE, memory_map=True)
         except (OSError, pa.ArrowException) as error:
             raise CandidatesError(f"{directory / TABLE}: missing or damaged: {error}") from error
-        fields = TextIndex._fields
-        ids = TextIndex(*(load_array(directory / f"ids.{field}.npy") for field in fields))
-        return cls(table, ids, Lists.open(directory, "has"), Lists.open(directory, "lists"))
+        ids, names = (open_texts(directory, name) for name in ("ids", "names"))
+        return cls(table, ids, names, Lists.open(directory, "has"), Lists.open(directory, "lists"))
 
     def save(self, directory: Path) -> None:
         """Write the catalogue and its lists."""
         feather.write_feather(self.table, directory / TABLE, compression="uncompressed")
-        for field, array in self.ids._asdict().items():
-            np.save(directory / f"ids.{field}.npy", array)
+        save_texts(self.ids, directory, "ids")
+        save_texts(self.names, directory, "names")
         self.has.save(directory, "has")
         self.lists.save(directory, "lists")
 
@@ -172,3 +178,31 @@ def read_catalogue(feed: Path) -> pa.Table:
 def places_of(catalogue: pa.Table) -> set[str]:
     """Return the normalised names of a catalogue's places."""
     return {normalise(place) for place in catalogue["place"].unique().to_pylist() if place} - {""}
+
+
+def open_texts(directory: Path, name: str) -> TextIndex:
+    """Map what `save_texts` wrote.
+
+    Raises:
+        CandidatesError: a file is missing or damaged; names it.
+    """
+    fields = TextIndex._fields
+    return TextIndex(*(load_array(directory / f"{name}.{field}.npy") for field in fields))
+
+
+def save_texts(index: TextIndex, directory: Path, name: str) -> None:
+    """Write an index of texts."""
+    for field, array in index._asdict().items():
+        np.save(directory / f"{name}.{field}.npy", array)
+
+
+def _names(table: pa.Table) -> list[str]:
+    """Return what postings are called as entities, once each; nothing where one is called alike."""
+    columns = (table[name].to_pylist() for name in ("company", "title"))
+    known: set[str] = set()
+    names = []
+    for company, title in zip(*columns, strict=True):
+        name = entity_text(company=company, title=title)
+        names.append("" if name in known else name)
+        known.add(name)
+    return names

@@ -33,8 +33,9 @@ class Weights(NamedTuple):
     Attributes:
         facts: float64[WIDTH], by source, kind and fact, none negative.
         base: log-odds where nothing matches, among all pairs.
-        slope, offset: of the curve from log-odds to the probability that a posting which the member
-            is shown is applied to.
+        slope: of the curve from log-odds to the probability that a posting which the member is
+            shown is applied to; not negative.
+        offset: of that curve.
         threshold: log-odds from which a posting counts as retrieved for F1.
     """
 
@@ -191,6 +192,8 @@ def _platt(odds: NDArray, applied: NDArray[np.bool_]) -> tuple[float, float]:
     if applied.all() or not applied.any():
         return 1.0, 0.0
     curve = LogisticRegression(C=1e6).fit(odds[:, None], applied)
+    if curve.coef_[0, 0] <= 0:  # of those shown the score says nothing: all have the same chance
+        return 0.0, _log_odds(applied.mean())
     return float(curve.coef_[0, 0]), float(curve.intercept_[0])
 
 

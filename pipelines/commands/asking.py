@@ -1,4 +1,4 @@
-"""Asking a finished run: `intent suggest`, `rank` and `audience`."""
+"""Asking a finished run: `intent suggest`, `rank`, `audience` and `candidates`."""
 
 import argparse
 from pathlib import Path
@@ -11,6 +11,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     _add_suggest(commands)
     _add_rank(commands)
     _add_audience(commands)
+    _add_candidates(commands)
 
 
 def _add_suggest(commands: argparse._SubParsersAction) -> None:
@@ -93,6 +94,32 @@ def _add_audience(commands: argparse._SubParsersAction) -> None:
     audience.set_defaults(do=_audience)
 
 
+def _add_candidates(commands: argparse._SubParsersAction) -> None:
+    candidates = commands.add_parser(
+        "candidates",
+        help="select postings to recommend to a member, and tell by which clauses",
+        description="Print a member's boolean clauses over titles and skills with their weights, "
+        "and the postings that they retrieve, the likeliest application first.",
+        epilog="examples:\n"
+        "  intent candidates --member m00000042\n"
+        "  intent candidates --member m00000042 --variant baseline -k 20",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    candidates.add_argument(
+        "--member", metavar="ID", required=True, help="a member of the run's data, or anybody"
+    )
+    candidates.add_argument(
+        "--variant",
+        choices=("baseline", "fasttext", "finetuned"),
+        default="finetuned",
+        help="whose predicted entities make clauses beside those of profile and actions "
+        "(default: finetuned)",
+    )
+    add_how_many(candidates, "postings", 10)
+    add_which_run(candidates)
+    candidates.set_defaults(do=_candidates)
+
+
 def _suggest(options: argparse.Namespace) -> None:
     run = finished_run(options)
 
@@ -143,3 +170,15 @@ def _audience(options: argparse.Namespace) -> None:
         return
     posting = options.job or (options.company, options.title)
     show_audience(run, posting=posting, mechanism=options.mechanism, k=options.k, console=Console())
+
+
+def _candidates(options: argparse.Namespace) -> None:
+    run = finished_run(options)
+
+    from rich.console import Console
+
+    from pipelines.candidates import show_candidates
+
+    show_candidates(
+        run, member=options.member, variant=options.variant, k=options.k, console=Console()
+    )
