@@ -169,6 +169,7 @@ def find_moments(
     rows = np.flatnonzero(data.table["split"] == SPLITS[side])
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[: MEMBERS[side]])
     example_of = {data.table["member_id"][row]: int(row) for row in rows}
+    document_of = dict(zip(example_of, corpus.rows(list(example_of)).tolist(), strict=True))
     label_of = _labels(data, vertical)
     found: list[tuple] = []
     for member, trail in _trails(sessions, list(example_of)):
@@ -182,7 +183,7 @@ def find_moments(
         places = np.flatnonzero(under_way & (numbers >= 0) & (session >= first) & (session < end))
         draw = np.random.default_rng([seed, row])
         for place in np.sort(draw.permutation(places)[:MOMENTS_PER_MEMBER]):
-            known = _known(corpus, words, vertical, member, trail, int(place))
+            known = _known(corpus, words, vertical, document_of[member], trail, int(place))
             found.append((row, numbers[place], numbers[:place], *known))
     if not found:
         nothing = np.zeros(0, np.int32)
@@ -233,12 +234,12 @@ def _known(
     corpus: Tokens,
     words: Vocabulary,
     vertical: Vertical,
-    member: str,
+    row: int,
     trail: Mapping[str, list],
     place: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the daily document and the document up to, without, the action at `place`."""
-    row, session = int(corpus.rows([member])[0]), trail["session"][place] - 1
+    session = trail["session"][place] - 1
     first = trail["session"].index(session + 1)
     midnight = trail["ts"][first] // DAY * DAY
     over = int(np.searchsorted(corpus.session_end(row)[:session], midnight))
