@@ -95,7 +95,7 @@ class _Names(NamedTuple):
 def _periods(
     rng: np.random.Generator, room: Newsroom, count: int
 ) -> Iterator[tuple[int, Pages, _Histories]]:
-    """Yield each part's pages in random order, and what had been read when the part began."""
+    """Yield each part's pages, by member, and what had been read when the part began."""
     members = room.members(rng, count)
     read = room.history(rng, members)
     for period in FOLDERS:
