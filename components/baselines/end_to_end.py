@@ -107,8 +107,9 @@ def train_end_to_end(
     about = {
         "seconds": time.monotonic() - started,
         "parameters": sum(parameter.numel() for parameter in best.parameters()),
-        "validation_p@1": task.module.precision.item(),
     }
+    if "validation_p@1" in log[-1]:
+        about["validation_p@1"] = task.module.precision.item()
     write_predictions(target, method, datasets, about)
     logger.info("method=%s %s", method, " ".join(f"{k}={v:.6g}" for k, v in about.items()))
     return log
