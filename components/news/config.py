@@ -18,8 +18,7 @@ class NewsConfig(Config):
 
     Attributes:
         combinations: of the two vectors; a ranker is trained of each.
-        history: clicks before an impression, the most recent, that a member's vector is made of;
-            fewer where the encoder's window has no room for their sentences.
+        history: clicks before an impression, the most recent, that a member's vector is made of.
         negatives: items beside each clicked one that were shown with it and not clicked.
         units: of the fully connected layers.
         dropout: after each of them.

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.encoder.config import EmbedConfig
 from components.encoder.embed import Embedder
 from components.files import digest, whole_directory
 from components.news.config import Combination, NewsConfig
@@ -86,7 +85,7 @@ def rank_news(
             return {}
     tf.random.set_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    embedder = Embedder.load(encoder, EmbedConfig(chunks=1))
+    embedder = Embedder.load(encoder)
     of = _identity(feed, embedder, config, seed)
     work = checkpoints / of
     items = read_items(feed)

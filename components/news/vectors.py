@@ -1,7 +1,8 @@
 """Vectors of news items and of reading histories, on disk in half precision.
 
 Both come from the fine-tuned encoder: v of an item's sentence, u of the sentences of a member's
-most recent clicks, one behind the other as in his activity document. Half precision, because the
+most recent clicks, one behind the other as in his activity document; of those longer than the
+encoder's window, u is a mean over chunks, as every activity vector is. Half precision, because the
 160 thousand items and millions of histories of MIND would not fit otherwise: 1024 d vectors take
 2 KB each.
 """
@@ -84,7 +85,7 @@ def encode_news(
     Args:
         items: their sentences.
         impressions: whose histories to encode.
-        embedder: of one chunk, so that of a long history the most recent subwords count.
+        embedder: of the fine-tuned encoder.
         directory: that keeps the vectors.
     """
     histories = impressions.histories
