@@ -1,7 +1,7 @@
 """MNSRF: a session state over queries ranks postings and starts the next query.
 
 Source: Ahmad, Chang, Wang: Multi-task learning for document ranking and query suggestion, ICLR
-2018, section 3. Left out: nothing of the model; its LSTMs are GRUs here, and smaller.
+2018, section 3. Its LSTMs are GRUs here, and smaller.
 """
 
 import torch

@@ -76,11 +76,12 @@ def train_sequence_baseline(
         method: one of `MODELS`.
         inputs: sessions, examples, and fastText's vectors, from which word vectors start.
         target: directory to write, see `predictions.py`. `about.json` holds, beside `seconds` and
-            `parameters`: `answered`, the share of the asked members with a suggestion; of the first
-            suggestions the shares that are no label (`unknown`), hold an unknown word (`unk`) and
-            repeat a query of the member's context (`repeats`); `labels_among_queries`, the share of
-            next queries that are a label; `queries_per_second` of training and, at that rate,
-            the `days_at_published_size` that training would take.
+            `parameters`: the `words` that can be written; `answered`, the share of the asked
+            members with a suggestion; of the first suggestions the shares that are no label
+            (`unknown`), hold an unknown word (`unk`) and repeat a query of the member's context
+            (`repeats`); `labels_among_queries`, the share of next queries that are a label;
+            `queries_per_second` of training and, at that rate and with no more words, the
+            `days_at_published_size` that training would take.
         config: sizes and training.
         vertical: which actions are queries.
         members: most test members of a data set (`EvaluationConfig.members`).
@@ -116,24 +117,24 @@ def train_sequence_baseline(
         description=method,
         seed=seed,
         checkpoints=checkpoints,
-        identity=_identity(method, turns, model, config, seed),
+        identity=_identity(method, turns, windows, model, config, seed),
     )
     suggest = Suggestions(model, turns, lexicon, data, config)
     datasets = rank_test_rows(suggest, data, members=members, depth=depth, seed=seed)
-    queries = int((windows.end - windows.start - 1).sum())
     rate = log[-1]["tokens_per_second"]
-    searching = len(turns.rows) / len(np.unique(data.table["member_id"]))
-    expected = PUBLISHED_MEMBERS * searching * queries / max(1, len(training))
+    following = len(turns.query) - len(turns.rows)
+    published = PUBLISHED_MEMBERS * following / len(np.unique(data.table["member_id"]))
     about = {
         "seconds": time.monotonic() - began,
+        "words": lexicon.targets,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "steps": task.steps,
-        "queries": queries,
+        "queries": int((windows.end - windows.start - 1).sum()),
         **suggest.facts(),
         "labels_among_queries": _labelled(turns, windows, data),
         "validation_loss": log[-1].get("validation_loss"),
         "queries_per_second": rate,
-        "days_at_published_size": config.epochs * expected / rate / 86400,
+        "days_at_published_size": config.epochs * published / rate / 86400,
     }
     write_predictions(target, method, datasets, about)
     logger.info("method=%s %s", method, json.dumps(about))
@@ -176,7 +177,7 @@ class NextQueries:
         self._order: tuple[int, NDArray, NDArray] = (-1, np.empty(0), np.empty(0))
 
     def batch(self, step: int, part: int) -> TurnBatch:
-        """Return one forward pass's share of a step's windows."""
+        """Return a step's windows; they go through in one part."""
         epoch, place = divmod(step, len(self._groups))
         if epoch != self._order[0]:
             draw = np.random.default_rng([self._seed, epoch])
@@ -184,13 +185,12 @@ class NextQueries:
             order = order[np.argsort(self._lengths[order], kind="stable")]
             self._order = (epoch, order, draw.permutation(len(self._groups)))
         _, order, groups = self._order
-        chosen = order[self._groups[groups[place]]][part :: self._config.accumulate]
-        return self._batch(self._windows, chosen, [self._seed, step, part])
+        return self._batch(self._windows, order[self._groups[groups[place]]], [self._seed, step])
 
     def loss(self, batch: TurnBatch, device: torch.device, *, step: Sequence[TurnBatch]) -> Tensor:
         """Return the mean loss of the next queries and that of the ranked postings."""
         suggestion, ranking = self.module.losses(batch.to(device))
-        return suggestion / sum(len(other.asked) for other in step) + ranking / len(step)
+        return suggestion / len(batch.asked) + ranking
 
     def work(self, batch: TurnBatch) -> tuple[int, float]:
         """Return queries to predict, which stand for tokens; operations are not counted."""
@@ -251,10 +251,16 @@ def _labelled(turns: Turns, windows: Windows, data: Examples) -> float:
 
 
 def _identity(
-    method: str, turns: Turns, model: SessionModel, config: SequenceConfig, seed: int
+    method: str,
+    turns: Turns,
+    windows: Windows,
+    model: SessionModel,
+    config: SequenceConfig,
+    seed: int,
 ) -> str:
     facts = [method, turns.queries, turns.titles, config.model_dump(), seed]
     content = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16)
-    for array in (turns.offsets, turns.query, turns.clicked, model.embedding.weight.detach()):
+    arrays = (*windows, turns.session, turns.query, turns.clicked, model.embedding.weight.detach())
+    for array in arrays:
         content.update(np.ascontiguousarray(array).tobytes())
     return content.hexdigest()
