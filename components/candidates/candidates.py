@@ -1,6 +1,7 @@
 """Candidates for a member: the postings that his clauses retrieve, the likeliest to apply first."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -206,10 +207,10 @@ class Candidates:
         )
 
     def _why(self, row: int, query: "_Query", said: list[Clause]) -> list[str]:
-        own = self._package.postings.has.of_row(row)
-        matched = np.isin(query.first, own) & ((query.second < 0) | np.isin(query.second, own))
-        first = np.flatnonzero(matched)[:_REASONS].tolist()
-        return [f"{said[at].words} ({said[at].source})" for at in first]
+        own = {-1, *self._package.postings.has.of_row(row).tolist()}
+        both = zip(query.first.tolist(), query.second.tolist(), said, strict=True)
+        matched = (clause for first, second, clause in both if first in own and second in own)
+        return [f"{clause.words} ({clause.source})" for clause in islice(matched, _REASONS)]
 
     def _popular(self, hidden: NDArray[np.int32], k: int) -> list[Candidate]:
         package = self._package

@@ -35,7 +35,7 @@ class CandidatesConfig(Config):
     random_pairs: int = Field(default=20, ge=0)
     """Postings drawn at random for each member, beside those that he was shown."""
     penalty: float = Field(default=30.0, gt=0)
-    """On half the squares of the weights' parameters; of 10 to 1000, validation members liked 30."""
+    """On half the squares of weights' parameters; of 10 to 1000, validation members liked 30."""
     minimum_positives: int = Field(default=10, ge=2)
     """Applications by validation members below which no weights are learnt."""
     resamples: int = Field(default=1000, ge=1)
