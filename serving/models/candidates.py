@@ -11,7 +11,7 @@ from components.candidates.candidates import Candidates
 from components.variants.package import Package
 from serving.errors import NotReady
 from serving.limits import ENTITIES
-from serving.lookup import Entity
+from serving.lookup import Entity, Lookup
 from serving.models.base import Place, VariantModel
 from serving.models.entities import Trail, TrailEntities
 from serving.parts import vertical_of
@@ -37,9 +37,9 @@ class CandidatesModel(VariantModel):
         self.vertical = self._vertical
         self._candidates = place.shared.part(package, "candidates", _load)
         self._predicted: TrailEntities | None = None
+        self._store: Lookup | None = None  # not the base's, for which a model waits
         if package.about.dataset is not None:
             self._predicted = TrailEntities(package, place, ["any"])
-            # Not the base's, which would have the model wait for the store.
             self._store = place.lookup(package) if place.store else None
 
     async def answer(
@@ -68,7 +68,8 @@ class CandidatesModel(VariantModel):
         ]
 
     async def _visitor(self, asked: CandidatesInstance, entities: list[Entity]) -> dict[str, Any]:
-        actions = [action.model_dump(exclude_none=True) for action in asked.actions]
+        ordered = sorted(asked.actions, key=lambda action: action.ts or 0)  # all have one, or none
+        actions = [action.model_dump(exclude_none=True) for action in ordered]
         source = "encoder" if entities else "none"
         return await self._selected(None, asked.k, source, entities, actions)
 

@@ -14,6 +14,7 @@ from components.store.store import open_store
 from components.variants.package import open_package, write_package
 from serving.models.base import Place
 from serving.models.candidates import CandidatesModel
+from serving.models.suggestions import SuggestionsModel
 from serving.registry import Registry
 from tests.serving.run import NOW, SETTINGS
 
@@ -89,15 +90,24 @@ def test_the_baseline_reads_no_entities_and_no_store(made, asked, members):
     assert not any("entities" in clause["source"] for clause in said["clauses"])
 
 
-def test_a_visitor_gets_what_his_actions_and_what_follows_of_them_select(server):
-    (said,) = server.answer("candidates-finetuned", {"actions": VISIT})
-    assert said["source"] == "encoder"
-    sources = ", ".join(clause["source"] for clause in said["clauses"])
-    assert "entities" in sources
-    assert "viewed" in sources
-    (said,) = server.answer("candidates-baseline", {"actions": VISIT})
-    assert said["source"] == "none"
-    assert any("viewed" in clause["source"] for clause in said["clauses"])
+def test_a_visitor_gets_what_his_actions_and_what_follows_of_them_select(made, asked):
+    suggests = SuggestionsModel(
+        open_package(made.package("suggestions-finetuned")), Place(store=made.store)
+    )
+    instance = suggests.read({"instances": [{"actions": VISIT, "surface": "any", "k": 20}]})
+    (following,) = asyncio.run(suggests.answer(instance, {}))
+    entities = [(own["kind"], own["text"], own["score"]) for own in following["suggestions"]]
+    for name, known, source in (("finetuned", entities, "encoder"), ("baseline", [], "none")):
+        (said,) = asked(name, {"actions": VISIT})
+        expected = opened(made, name).select(None, entities=known, actions=VISIT)
+        assert said == as_said(expected, source)
+    assert len(entities) == 20
+
+
+def test_a_visitors_actions_count_in_the_order_of_their_times(asked):
+    timed = [action | {"ts": NOW + number} for number, action in enumerate(VISIT)]
+    (given,), (turned,) = (asked("finetuned", {"actions": own}) for own in (timed, timed[::-1]))
+    assert given == turned
 
 
 def test_somebody_unknown_gets_what_many_applied_to_and_a_note(server):
