@@ -7,9 +7,8 @@ from typing import Any
 
 from components.audience.training import MEASURED as AUDIENCE
 from components.candidates.training import MEASURED as CANDIDATES
-from components.evaluation.contexts import MEASURED as CONTEXTS
+from components.evaluation.context_tables import MEASURED as CONTEXTS
 from components.evaluation.errors import EvaluationError
-from components.evaluation.in_session import MEASURED as IN_SESSION
 from components.evaluation.neighbours import MEASURED as NEIGHBOURS
 from components.evaluation.ranking import MEASURED as RANKING
 from components.hires.training import MEASURED as HIRES
@@ -57,7 +56,7 @@ def uses_of(
         **_renamed(_read(candidates / CANDIDATES), _CANDIDATES),
         **next((tables for path in news if (tables := _read(path / NEWS))), {}),
         **_read(contexts / CONTEXTS),
-        **_read(in_session / IN_SESSION),
+        **_read(in_session / CONTEXTS),
     }
 
 
