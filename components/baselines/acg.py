@@ -39,7 +39,7 @@ class Acg(SessionModel):
     def understand(self, batch: TurnBatch) -> Understood:
         """Read a batch's queries; the next one starts from the session's state.
 
-        Words are encoded within their query, queries within the session (section 3.1).
+        Words are encoded within their query, queries within the session.
         """
         encoded = self.query(batch.queries)
         states, _ = self.session(encoded.vectors[batch.turns])
@@ -97,7 +97,7 @@ class CopyingDecoder(Decoder):
         self.gate = nn.Linear(hidden, 1)
 
     def weights(self, start: Start, outputs: Tensor) -> Tensor:
-        """Return a word's attention times that of its query, in shares of 1 (section 3.2)."""
+        """Return a word's attention times that of its query, in shares of 1."""
         assert isinstance(start, CopyStart)
         words = super().weights(start, outputs)
         scores = self.query_key(outputs) @ start.queries.transpose(1, 2)

@@ -56,9 +56,9 @@ class Cars(SessionModel):
         """Read a batch's turns.
 
         Postings are ranked by the query and by the session before it, as far as it concerns the
-        query (section 3.3). The next query starts from both sessions' states, attends to the words
-        of the last query, and each of its words is predicted from the sessions' summaries too
-        (section 3.4); what ranking and writing learn of a session is partly shared.
+        query. The next query starts from both sessions' states, attends to the words
+        of the last query, and each of its words is predicted from the sessions' summaries too;
+        what ranking and writing learn of a session is partly shared.
         """
         encoded = self.query(batch.queries)
         queries = encoded.vectors[batch.turns]

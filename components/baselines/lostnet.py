@@ -51,10 +51,9 @@ class LostNet(SessionModel):
     def understand(self, batch: TurnBatch) -> Understood:
         """Read a batch's turns.
 
-        The intent at a query is what the session was about before it (section 3.2) and what a
-        memory of earlier sessions tells of that (section 3.3). Postings are ranked by the query and
-        the intent; the next query starts from the intent and attends to the query's words
-        (section 3.4).
+        The intent at a query is what the session was about before it and what a
+        memory of earlier sessions tells of that. Postings are ranked by the query and
+        the intent; the next query starts from the intent and attends to the query's words.
         """
         encoded = self.query(batch.queries)
         queries = encoded.vectors[batch.turns]

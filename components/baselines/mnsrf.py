@@ -35,8 +35,8 @@ class Mnsrf(SessionModel):
     def understand(self, batch: TurnBatch) -> Understood:
         """Read a batch's turns.
 
-        A posting is ranked by the query and the session before it (section 3.2); the next query
-        starts from the session with the query (section 3.3). Clicks are not read.
+        A posting is ranked by the query and the session before it; the next query
+        starts from the session with the query. Clicks are not read.
         """
         queries = self.query(batch.queries).vectors[batch.turns]
         states, _ = self.session(queries)
