@@ -8,6 +8,7 @@ from components.evaluation.candidates_section import candidates_section
 from components.evaluation.context_section import in_session_section, long_contexts_section
 from components.evaluation.news_section import news_section
 from components.evaluation.online_section import online_section
+from components.evaluation.published_section import published_section
 from components.evaluation.ranking import AS_SHOWN, FIGURES, TOWER, TOWER_NO_HISTORY
 from components.evaluation.section import (
     Figure,
@@ -214,6 +215,7 @@ def _hires(tables: Tables) -> Section:
 
 
 _SECTIONS: dict[str, Callable[[Tables], Section]] = {
+    "order": published_section,
     "ranking": _ranking,
     "audience": _audience,
     "neighbours": _neighbours,
