@@ -56,7 +56,7 @@ from components.text.vocabulary import Vocabulary, session_parts
 DEPTH = 100
 WEIGHTS = (0.25, 0.5, 0.75)
 DAY = 86_400_000_000
-MEMBERS = {"validation": 250, "test": 700}
+MEMBERS = {"validation": 200, "test": 500}
 MOMENTS_PER_MEMBER = 3
 _COLUMNS = ["member_id", "session", "ts", "action", "query", "company", "title"]
 

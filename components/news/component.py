@@ -21,6 +21,12 @@ def rank_news(
     from pathlib import Path
 
     from components.news.config import NewsConfig
+    from components.news.impressions import has_news
+
+    if not has_news(Path(feed.path)):
+        Path(ranked.path).mkdir(parents=True)
+        return
+
     from components.news.rank import rank_news
 
     own_checkpoints = Path(checkpoints, "rank-news")

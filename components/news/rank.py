@@ -21,7 +21,6 @@ from components.news.errors import NewsError
 from components.news.impressions import (
     FOLDERS,
     Impressions,
-    has_news,
     prepare_impressions,
     read_items,
 )
@@ -63,8 +62,7 @@ def rank_news(
     ends with the same weights as one that was not stopped.
 
     Args:
-        feed: directory written by `ingest_source`; nothing is ranked and the target is empty where
-            it is not of news.
+        feed: directory written by `ingest_source`, of news (`has_news`).
         encoder: directory written by `finetune`.
         target: directory to write.
         config: shape and training.
@@ -73,16 +71,12 @@ def rank_news(
         checkpoints: directory of what a killed run goes on with.
 
     Returns:
-        The tables `mind`, `mind_differences` and `mind_pretraining`; empty where the feed is not
-        of news.
+        The tables `mind`, `mind_differences` and `mind_pretraining`.
 
     Raises:
         NewsError: no impression to learn from or to measure, a damaged file, or a loss that is no
             longer a number.
     """
-    if not has_news(feed):
-        with whole_directory(target):
-            return {}
     tf.random.set_seed(seed)
     tf.config.experimental.enable_op_determinism()
     embedder = Embedder.load(encoder)
