@@ -305,6 +305,16 @@ def test_every_variant_is_registered_with_what_it_was_made_from(runs):
     assert "ranker (ranker): control no-history, no-history-vector 0 %" in experiments
 
 
+def test_a_fortnight_puts_table_7_into_the_report(runs):
+    shown = finished(intent("fortnight", "--days", "1", "--visits", "1", folder=runs[0]))
+    assert "report.html" in shown
+    tables = json.loads((runs[0] / "latest" / "report.json").read_text())["tables"]
+    uses = {row["use"] for row in tables["online"]}
+    assert {"Query recommendation", "Candidate selection"} <= uses
+    assert {row["method"] for row in tables["query_recommendation"]} == METHODS
+    assert "Simulated A/B tests" in (runs[0] / "latest" / "report.html").read_text()
+
+
 def status(runs, name):
     return finished(intent("experiment", "status", name, folder=runs[0]))
 

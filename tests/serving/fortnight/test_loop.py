@@ -18,10 +18,12 @@ import pytest
 import yaml
 from rich.console import Console
 
+from components.evaluation.online_section import online_section
 from components.experiments.experiments import load_experiments
 from serving.fortnight.config import FortnightConfig
 from serving.fortnight.errors import FortnightError
 from serving.fortnight.findings import find
+from serving.fortnight.report import rows_of
 from serving.fortnight.stage import MANIFESTS, Market, analysed, replay, staged
 from serving.fortnight.table import print_table
 from tests.serving.fortnight.conftest import SEED, Services, free_port, market_config
@@ -213,6 +215,17 @@ def test_table_7_has_the_four_uses_beside_the_papers_figures(fortnight):
     for said in ("Candidate selection", "+1.34", "+0.93"):
         assert said in text
     assert "broken is at 0 % now" in text
+
+
+def test_a_report_shows_table_7_as_the_fortnight_found_it(fortnight):
+    rows = rows_of(fortnight.findings)
+    lifts = {row["treatment"]: row["clicks"] for row in rows if row["use"] == "Notifications"}
+    assert (
+        lifts["expanded"]
+        == 100 * analysis(fortnight, "audience-expansion").of("expanded", "ctr").lift
+    )
+    (table,) = online_section({"online": rows}).tables
+    assert len(table.rows) == len(rows) == 6
 
 
 def test_the_pages_stand_alone_and_lead_to_every_experiment(fortnight):
