@@ -19,6 +19,8 @@ class EvaluationConfig(Config):
         propensity_a: A of the propensity model of Jain et al., for labels in general.
         propensity_b: B of the same model.
         map_members: most members on a map of vectors.
+        compared: most examples, of all members, on which ways to a vector of a long context are
+            compared; a random draw of more.
         recent_actions: last actions of each kind of in-session vector that is compared.
     """
 
@@ -30,6 +32,7 @@ class EvaluationConfig(Config):
     propensity_a: float = Field(default=0.55, gt=0)
     propensity_b: float = Field(default=1.5, ge=0)
     map_members: int = Field(default=2000, ge=50, le=20_000)
+    compared: int = Field(default=8000, ge=10)
     recent_actions: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
         default=(5, 10, 20), min_length=1
     )

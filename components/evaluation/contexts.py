@@ -15,6 +15,7 @@ from components.encoder.batching import contexts
 from components.encoder.config import EmbedConfig
 from components.encoder.embed import Embedder
 from components.encoder.vectors import NEWEST as NEWEST_FILE
+from components.encoder.vectors import VECTORS as VECTORS_FILE
 from components.encoder.vectors import load_vectors
 from components.encoder.weights import StoredEncoder, load_encoder
 from components.evaluation.config import EvaluationConfig
@@ -73,8 +74,8 @@ def compare_contexts(
             member's context is longer than a chunk.
         embed: how the run's own vectors were made.
         slice_config: of the Slices.
-        config: resamples of the intervals.
-        seed: of Slices, intervals and what is timed.
+        config: examples that are compared, and resamples of the intervals.
+        seed: of the draw of examples, Slices, intervals and what is timed.
 
     Returns:
         What is written, the tables `long_contexts` (P@1, P@3, P@5 with 95% intervals over members,
@@ -86,6 +87,16 @@ def compare_contexts(
         EvaluationError: vectors and examples do not fit each other.
     """
     data, stored = Examples.open(examples), load_encoder(encoder)
+    found = {name: load_vectors(vectors, name) for name in (VECTORS_FILE, NEWEST_FILE)}
+    if any(len(own) != len(data) for own in found.values()):
+        raise EvaluationError(
+            f"{vectors}: holds {len(found[VECTORS_FILE])} vectors, there are {len(data)} examples"
+        )
+    sampled = len(data) > config.compared
+    if sampled:
+        drawn = np.random.default_rng(seed).choice(len(data), config.compared, replace=False)
+        rows = np.sort(drawn)
+        data, found = data.take(rows), {name: own[rows] for name, own in found.items()}
     context = contexts(Tokens.open(tokens), data, limit=None)
     documents = [context(row) for row in range(len(data))]
     is_long = np.array([len(one) >= stored.bert.config.max_tokens for one in documents], bool)
@@ -95,12 +106,14 @@ def compare_contexts(
             return {}
         ways = _embedders(stored, embed)
         own = ONE_PASS if embed.contexts == "one_pass" else CHUNKS
-        found = _vectors(vectors, own, ways, documents, is_long)
-        figures = _figures(found, data, slices, own, slice_config, seed)
+        by_way = {own: found[VECTORS_FILE], NEWEST: found[NEWEST_FILE]}
+        by_way = _complete(by_way, ways, documents, is_long)
+        trained = {} if sampled else {own: slices}
+        figures = _figures(by_way, data, trained, slice_config, seed)
         result = {
             "long_contexts": _rows(figures, data, is_long, config, seed),
             "long_contexts_differences": _differences(figures, data, is_long, config, seed),
-            "long_contexts_cost": _costs(ways, found, documents, tested[is_long[tested]], seed),
+            "long_contexts_cost": _costs(ways, by_way, documents, tested[is_long[tested]], seed),
         }
         (directory / MEASURED).write_text(json.dumps(result, indent=1) + "\n")
     logger.info("contexts compared long=%d of=%d", is_long.sum(), len(data))
@@ -118,24 +131,18 @@ def _embedders(stored: StoredEncoder, embed: EmbedConfig) -> dict[str, Embedder]
     }
 
 
-def _vectors(
-    directory: Path,
-    own: str,
+def _complete(
+    vectors: dict[str, NDArray[np.float32]],
     ways: Mapping[str, Embedder],
     documents: Documents,
     is_long: NDArray[np.bool_],
 ) -> dict[str, NDArray[np.float32]]:
-    newest = load_vectors(directory, NEWEST_FILE)
-    if len(newest) != len(documents):
-        raise EvaluationError(
-            f"{directory}: holds {len(newest)} vectors, there are {len(documents)} examples"
-        )
-    found = {own: load_vectors(directory), NEWEST: newest}
-    (other,) = ways.keys() - found.keys()
+    """Add the vectors of the way that the run did not go."""
+    (other,) = ways.keys() - vectors.keys()
     rows = np.flatnonzero(is_long)
-    found[other] = np.array(newest)
-    found[other][rows] = ways[other].embed([documents[row] for row in rows])
-    return {way: found[way] for way in ways}
+    own = np.array(vectors[NEWEST])
+    own[rows] = ways[other].embed([documents[row] for row in rows])
+    return {way: (vectors | {other: own})[way] for way in ways}
 
 
 Figures = dict[str, dict[str, NDArray[np.float64]]]
@@ -145,16 +152,15 @@ Figures = dict[str, dict[str, NDArray[np.float64]]]
 def _figures(
     vectors: Mapping[str, NDArray[np.float32]],
     data: Examples,
-    slices: Path,
-    own: str,
+    trained: Mapping[str, Path],
     config: SliceConfig,
     seed: int,
 ) -> Figures:
     figures: Figures = {name: {} for name in DATASETS if len(data.select(name, "test")[0])}
     for way, found in vectors.items():
         with tempfile.TemporaryDirectory() as folder:
-            place = slices if way == own else Path(folder, "slices")
-            if way != own:
+            place = trained.get(way, Path(folder, "slices"))
+            if way not in trained:
                 train_slices(found, data, place, config, seed=seed)
             models = load_slices(place)
             for name, by_way in figures.items():

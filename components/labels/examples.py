@@ -13,6 +13,7 @@ Labels are the search queries and the posting entities of the vertical's label a
 
 import logging
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -168,6 +169,15 @@ class Examples:
             labels.sort_indices()
         has_labels = np.diff(labels.indptr) > 0
         return rows[has_labels], labels[has_labels]
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Return some of the examples, int64[n] rows, with all labels."""
+        part = copy(self)
+        part.table = {name: column[rows] for name, column in self.table.items()}
+        part.context, part.context_counts, part.target = (
+            matrix[rows] for matrix in (self.context, self.context_counts, self.target)
+        )
+        return part
 
     def past_to_exclude(self, dataset: str, rows: np.ndarray) -> sp.csr_matrix | None:
         """Return the labels that a data set does not let anyone repeat, [n, L]; None for none."""

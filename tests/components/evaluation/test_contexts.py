@@ -27,7 +27,7 @@ from components.labels.examples import Examples
 CONFIG = EvaluationConfig(resamples=50)
 
 
-def compare(run, target, **embed):
+def compare(run, target, config=CONFIG, **embed):
     return compare_contexts(
         run.encoder,
         run.tokens,
@@ -37,7 +37,7 @@ def compare(run, target, **embed):
         target,
         embed=EmbedConfig(**embed),
         slice_config=SliceConfig(),
-        config=CONFIG,
+        config=config,
         seed=0,
     )
 
@@ -90,6 +90,19 @@ def test_a_run_that_encodes_in_one_pass_is_compared_alike(run, compared, tmp_pat
     result = compare(own, tmp_path / "contexts", contexts="one_pass")
     assert figures(result) == figures(compared)
     assert json.loads((tmp_path / "contexts" / MEASURED).read_text()) == result
+
+
+def test_of_many_examples_a_draw_is_compared(run, compared, tmp_path):
+    drawn = len(Examples.open(run.examples)) // 2
+    some = compare(run, tmp_path / "some", config=CONFIG.model_copy(update={"compared": drawn}))
+    assert (
+        compare(run, tmp_path / "again", config=CONFIG.model_copy(update={"compared": drawn}))[
+            "long_contexts"
+        ]
+        == some["long_contexts"]
+    )
+    members = [{row["n"] for row in result["long_contexts"]} for result in (some, compared)]
+    assert 0 < max(members[0]) < max(members[1])
 
 
 def test_without_long_contexts_there_is_nothing_to_compare(run, tmp_path, monkeypatch):

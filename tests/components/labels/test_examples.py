@@ -217,6 +217,14 @@ def test_a_data_set_is_the_examples_that_have_its_labels(four_members, dataset, 
     assert y.shape == (len(rows), len(four_members.label_texts))
 
 
+def test_some_examples_keep_their_labels(four_members):
+    rows = np.array([1, 3])
+    some = four_members.take(rows)
+    assert some.table["member_id"].tolist() == four_members.table["member_id"][rows].tolist()
+    assert (some.target != four_members.target[rows]).nnz == 0
+    assert some.label_texts == four_members.label_texts
+
+
 def test_a_side_without_members_is_empty(four_members):
     rows, y = four_members.select("D2", "test")
     assert len(rows) == 0
