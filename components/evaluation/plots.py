@@ -151,7 +151,7 @@ def vector_maps(
             )
             if groups is not None:
                 alike = _neighbours_alike(array, np.asarray(groups))
-                title = f"{title}: {alike:.0%} of neighbours alike"
+                title = f"{title}: {alike:.0%} alike"
             axis.set(title=title, xticks=[], yticks=[])
             axis.spines["bottom"].set_visible(False)
             axis.grid(visible=False)

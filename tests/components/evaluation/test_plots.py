@@ -101,7 +101,7 @@ def test_a_method_that_covers_nothing_has_no_point():
 def test_the_map_tells_how_many_neighbours_are_of_the_same_group():
     vectors, groups = clusters()
     shown = texts(vector_maps({"BERT_FT": vectors}, groups, seed=0))
-    assert "BERT_FT: 100% of neighbours alike" in shown
+    assert "BERT_FT: 100% alike" in shown
     assert {"nurse", "data engineer"} <= set(shown)
 
 
