@@ -37,11 +37,11 @@ def show_candidates(run: Run, *, member: str, variant: str, k: int, console: Con
         console.print(clauses)
         if len(selection.clauses) > CLAUSES:
             console.print(f"    and {len(selection.clauses) - CLAUSES} more", highlight=False)
-    postings = _table("P(apply)", "posting", "title", "company", "why")
+    postings = _table("P(apply)", "posting", "title", "company", "most of all for")
     for place, candidate in enumerate(selection.candidates, start=1):
         said = candidates.posting(candidate.item_id)
         named = (Text(text or "") for text in (candidate.item_id, said.title, said.company))
-        why = Text(", ".join(candidate.why))
+        why = Text(candidate.why[0] if candidate.why else "")
         postings.add_row(f"    {place}", f"{candidate.score:.4f}", *named, why)
     console.print(postings)
 

@@ -163,7 +163,7 @@ def test_the_report_compares_candidate_selection_with_its_baseline(runs):
     for row in variants.values():
         assert row["auc_low"] <= row["auc"] <= row["auc_high"]
         assert 0 <= row["f1"] <= 1
-    assert {row["against"] for row in tables["candidates_differences"]} == {"baseline"}
+    assert "baseline" in {row["against"] for row in tables["candidates_differences"]}
 
 
 def test_the_report_ranks_news_by_every_combination_of_vectors(runs):
@@ -180,9 +180,8 @@ def test_a_member_gets_candidates_by_clauses_that_are_explained(runs):
     assert "titleId:" in shown
     ranked = [line.split()[0] for line in shown.splitlines() if line.split()[:1] in RANKS]
     assert ranked == ["1", "2", "3"]
-    nobody = intent("candidates", "--member", "nobody", folder=runs[0])
-    nobody.communicate(timeout=600)
-    assert nobody.returncode == 1
+    nobody = finished(intent("candidates", "--member", "nobody", folder=runs[0]))
+    assert "nothing is known" in nobody
 
 
 def test_a_search_is_ranked_for_a_member_and_for_somebody_unknown(runs):
