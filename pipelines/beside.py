@@ -3,21 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.baselines.component import train_end_to_end
-from components.baselines.sequence_component import train_sequences
+from components.baselines.component import train_end_to_end, train_sequences
 from components.evaluation.component import compare_contexts, compare_in_session
 from components.news.component import rank_news, study_appendix
 from pipelines.steps import Steps
-
-END_TO_END = {"fasttext-e2e": "fastText+e2e", "cnn-e2e": "CNN+e2e"}
-SEQUENCES = {"acg": "ACG", "mnsrf": "MNSRF", "cars": "CARS", "lostnet": "LostNet"}
-"""Steps that train a baseline, and what the report calls it."""
 
 
 def train_baselines(
     steps: Steps, sections: Any, sessions: Any, examples: Any, *, words: Any, checkpoints: Any
 ) -> dict[str, Any]:
-    """Add a step for each baseline; one that the recipe does not name writes nothing.
+    """Add the steps of the baselines; one that the recipe does not name writes nothing.
 
     Returns:
         Their predictions, as `evaluate_methods` names them.
@@ -31,15 +26,12 @@ def train_baselines(
         "seed": sections["seed"],
         "checkpoints": checkpoints,
     }
-    vertical = sections["vertical"]
     tasks = {
-        name: train_end_to_end(method=method, **shared) for name, method in END_TO_END.items()
-    } | {
-        name: train_sequences(method=method, vertical=vertical, **shared)
-        for name, method in SEQUENCES.items()
+        "end_to_end": train_end_to_end(**shared),
+        "sequences": train_sequences(vertical=sections["vertical"], **shared),
     }
     return {
-        name.replace("-", "_"): steps.accelerated(name, task, volume=True)["predictions"]
+        name: steps.accelerated(name.replace("_", "-"), task, volume=True)["predictions"]
         for name, task in tasks.items()
     }
 

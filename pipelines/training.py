@@ -60,8 +60,8 @@ def training(
     10. finetune: train encoder and label layer on the labels.
     11. embed-fasttext, embed-pretrained, embed-finetuned: give each context a vector.
     12. slice-fasttext, slice-pretrained, slice-finetuned: train a Slice on each kind of vector.
-    13. fasttext-e2e, cnn-e2e, acg, mnsrf, cars, lostnet: train those other methods of suggestion
-        that the recipe names, and let them suggest to the test members.
+    13. end-to-end, sequences: train those other methods of suggestion that the recipe names,
+        networks over words and those that write the next query.
     14. vectors, vectors-fasttext: give every member's whole trail its activity vector.
     15. entities, entities-fasttext: rank every member's predicted entities.
     16. features: count what rankers read of members, queries and postings, as of each member's cut

@@ -77,7 +77,6 @@ def pool_everyone(
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def train_end_to_end(
-    method: str,
     sessions: dsl.Input[dsl.Dataset],
     examples: dsl.Input[dsl.Dataset],
     words: dsl.Input[dsl.Model],
@@ -88,31 +87,74 @@ def train_end_to_end(
     predictions: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Train a network over words on members' labels, and rank labels for the test members."""
+    """Train the networks over words that the recipe names, and rank for the test members."""
     import shutil
     from pathlib import Path
 
-    from components.baselines.config import BaselinesConfig
+    from components.baselines.config import END_TO_END, BaselinesConfig
     from components.evaluation.config import EvaluationConfig
 
     settings, measured = BaselinesConfig(**config), EvaluationConfig(**evaluation)
-    if method not in settings.methods:
-        Path(predictions.path).mkdir(parents=True)
-        return
+    Path(predictions.path).mkdir(parents=True)
+    for method in settings.named(END_TO_END):
+        from components.baselines.end_to_end import Inputs, train_end_to_end
 
-    from components.baselines.end_to_end import Inputs, train_end_to_end
+        own_checkpoints = Path(checkpoints, method)
+        log = train_end_to_end(
+            method,
+            Inputs(Path(sessions.path), Path(examples.path), Path(words.path)),
+            Path(predictions.path, method),
+            settings,
+            members=measured.members,
+            depth=measured.depth,
+            seed=seed,
+            checkpoints=own_checkpoints,
+        )
+        for name, value in log[-1].items():
+            metrics.log_metric(f"{method}: {name}", value)
+        shutil.rmtree(own_checkpoints, ignore_errors=True)
 
-    own_checkpoints = Path(checkpoints, method)
-    log = train_end_to_end(
-        method,
-        Inputs(Path(sessions.path), Path(examples.path), Path(words.path)),
-        Path(predictions.path),
-        settings,
-        members=measured.members,
-        depth=measured.depth,
-        seed=seed,
-        checkpoints=own_checkpoints,
-    )
-    for name, value in log[-1].items():
-        metrics.log_metric(name, value)
-    shutil.rmtree(own_checkpoints, ignore_errors=True)
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def train_sequences(
+    sessions: dsl.Input[dsl.Dataset],
+    examples: dsl.Input[dsl.Dataset],
+    words: dsl.Input[dsl.Model],
+    config: dict,
+    vertical: dict,
+    evaluation: dict,
+    seed: int,
+    checkpoints: str,
+    predictions: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Train those that write the next query that the recipe names, and ask for test members."""
+    import shutil
+    from pathlib import Path
+
+    from components.activity.config import Vertical
+    from components.baselines.config import SEQUENCES, BaselinesConfig
+    from components.evaluation.config import EvaluationConfig
+
+    settings, measured = BaselinesConfig(**config), EvaluationConfig(**evaluation)
+    Path(predictions.path).mkdir(parents=True)
+    for method in settings.named(SEQUENCES):
+        from components.baselines.end_to_end import Inputs
+        from components.baselines.sequence import train_sequence_baseline
+
+        own_checkpoints = Path(checkpoints, method)
+        log = train_sequence_baseline(
+            method,
+            Inputs(Path(sessions.path), Path(examples.path), Path(words.path)),
+            Path(predictions.path, method),
+            settings.sequence,
+            vertical=Vertical(**vertical),
+            members=measured.members,
+            depth=measured.depth,
+            seed=seed,
+            checkpoints=own_checkpoints,
+        )
+        for entry in log[-1:]:  # none where nobody searches
+            for name, value in entry.items():
+                metrics.log_metric(f"{method}: {name}", value)
+        shutil.rmtree(own_checkpoints, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Settings of the baselines that a learned model has to beat."""
 
-from typing import Literal, Self
+from collections.abc import Sequence
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -8,7 +9,10 @@ from components.baselines.sequence_config import SequenceConfig
 from components.config import Config
 from components.encoder.config import OptimiserConfig, Precision
 
-Baseline = Literal["MNSRF", "ACG", "CARS", "LostNet", "CNN+e2e", "fastText+e2e"]
+EndToEndMethod = Literal["CNN+e2e", "fastText+e2e"]
+SequenceMethod = Literal["ACG", "MNSRF", "CARS", "LostNet"]
+Baseline = Literal[SequenceMethod, EndToEndMethod]
+END_TO_END, SEQUENCES = get_args(EndToEndMethod), get_args(SequenceMethod)
 
 
 class FastTextConfig(Config):
@@ -114,3 +118,7 @@ class BaselinesConfig(Config):
     words_end_to_end: WordsEndToEndConfig = WordsEndToEndConfig()
     cnn: CnnConfig = CnnConfig()
     sequence: SequenceConfig = SequenceConfig()
+
+    def named(self, known: Sequence[Baseline]) -> list[Baseline]:
+        """Return the methods that run, of some."""
+        return [method for method in known if method in self.methods]

@@ -19,12 +19,8 @@ def evaluate_methods(
     finetuned_vectors: dsl.Input[dsl.Dataset],
     finetuned_slices: dsl.Input[dsl.Model],
     finetuned: dsl.Input[dsl.Model],
-    fasttext_e2e: dsl.Input[dsl.Dataset],
-    cnn_e2e: dsl.Input[dsl.Dataset],
-    acg: dsl.Input[dsl.Dataset],
-    mnsrf: dsl.Input[dsl.Dataset],
-    cars: dsl.Input[dsl.Dataset],
-    lostnet: dsl.Input[dsl.Dataset],
+    end_to_end: dsl.Input[dsl.Dataset],
+    sequences: dsl.Input[dsl.Dataset],
     config: dict,
     seed: int,
     measured: dsl.Output[dsl.Artifact],
@@ -52,7 +48,7 @@ def evaluate_methods(
         Path(measured.path),
         EvaluationConfig(**config),
         baselines=[
-            Path(baseline.path) for baseline in (fasttext_e2e, cnn_e2e, acg, mnsrf, cars, lostnet)
+            path for of in (end_to_end, sequences) for path in sorted(Path(of.path).iterdir())
         ],
         seed=seed,
     )

@@ -34,8 +34,7 @@ def test_every_step_runs_in_our_image_or_that_of_the_accelerator_and_installs_no
     chosen = {step for step, image in images.items() if image != TRAIN_IMAGE}
     assert chosen == {
         *("pretrain", "finetune", "embed-pretrained", "embed-finetuned", "vectors"),
-        *("fasttext-e2e", "cnn-e2e", "acg", "mnsrf", "cars", "lostnet"),
-        *("contexts", "in-session", "rank-news", "appendix"),
+        *("end-to-end", "sequences", "contexts", "in-session", "rank-news", "appendix"),
     }
     assert all("resolve" in images[step] for step in chosen)
     assert "pip install" not in compiled.text
