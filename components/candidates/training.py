@@ -22,6 +22,7 @@ from components.candidates.attributes import Attributes
 from components.candidates.clauses import EXPLICIT, VIEWED, Clauses
 from components.candidates.config import CandidatesConfig
 from components.candidates.errors import CandidatesError
+from components.candidates.fitting import fit
 from components.candidates.gathering import Gathering
 from components.candidates.measure import MEASURES, Scored, measure_pairs
 from components.candidates.package import Package
@@ -29,7 +30,7 @@ from components.candidates.pairs import Applied, Pairs, draw_pairs
 from components.candidates.postings import Lists, Postings, places_of, read_catalogue
 from components.candidates.retrieval import retrieve_for, summarise
 from components.candidates.trails import Trails
-from components.candidates.weights import Weights, fit, matched_facts, rarity_of
+from components.candidates.weights import Weights, matched_facts, rarity_of
 from components.encoder.vectors import MemberVectors, load_vectors
 from components.extreme.training_sets import load_slices
 from components.features.behaviour import impression_files

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from components.candidates.fitting import best_threshold, fit
 from components.candidates.measure import Scored, measure_pairs
 from components.candidates.pairs import Pairs
-from components.candidates.weights import best_threshold, fit
 
 
 def pairs(member, applied, shown=None):
