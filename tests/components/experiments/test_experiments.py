@@ -26,7 +26,7 @@ def write(directory: Path, **manifests: Any) -> None:
 def test_the_shipped_experiments_hold_together() -> None:
     shipped = load_experiments(SHIPPED)
     assert not shipped.rejected
-    assert shipped.services == ["audience", "ranker", "suggestions"]
+    assert shipped.services == ["audience", "candidates", "ranker", "suggestions"]
     assert len(shipped.of("suggestions")) == 3
 
 

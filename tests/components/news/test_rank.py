@@ -183,12 +183,6 @@ def test_another_seed_or_setting_does_not_take_up_the_same_checkpoints(
     assert other["mind"][-1]["auc"] != ranked[1]["mind"][2]["auc"]
 
 
-def test_a_feed_that_is_not_of_news_leaves_an_empty_directory(encoder, tmp_path):
-    (tmp_path / "feed").mkdir()
-    assert run(tmp_path / "feed", encoder, tmp_path) == {}
-    assert list((tmp_path / "ranked").iterdir()) == []
-
-
 def test_nothing_was_clicked(site, encoder, tmp_path):
     items, folds = site
     pages = [page | {"outcomes": [""] * len(page["item_ids"])} for page in folds["train"]]
