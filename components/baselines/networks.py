@@ -1,5 +1,6 @@
 """Networks over words: mean word vectors through layers, and convolutions over a text."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from components.baselines.contexts import ContextWords
 
 
-class Body(nn.Module):
+class Body(nn.Module, ABC):
     """Turns what a reader read of examples into features.
 
     Attributes:
@@ -22,13 +23,13 @@ class Body(nn.Module):
 
     dimension: int
 
+    @abstractmethod
     def forward(self, inputs: Any) -> Tensor:
         """Return features, float32 [B, dimension]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def work(self, inputs: Any) -> tuple[int, float]:
         """Return words or examples, and operations that training on them takes."""
-        raise NotImplementedError
 
 
 class MeanVectors:
