@@ -230,6 +230,7 @@ class _LabelTask:
             chunk=config.label_chunk,
         )
         self.module = _Kept(_Classifier(body, labels))
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
         self.steps = max(1, math.ceil(config.epochs * len(self._rows) / config.batch))
 
     def batch(self, step: int, part: int) -> tuple[Any, Tensor]:
@@ -237,11 +238,9 @@ class _LabelTask:
         size = self._config.batch // self._config.accumulate
         first = step * self._config.batch + part * size
         epochs, places = np.divmod(np.arange(first, first + size), len(self._rows))
-        orders = {
-            int(epoch): epoch_order(len(self._rows), epoch=int(epoch), seed=self._seed)
-            for epoch in np.unique(epochs)
-        }
-        chosen = np.array([orders[e][p] for e, p in zip(epochs, places, strict=True)])
+        chosen = np.array(
+            [self._row(int(epoch), int(place)) for epoch, place in zip(epochs, places, strict=True)]
+        )
         positive = np.stack(self._labels[chosen].nonzero()).astype(np.int64)
         return self._reader.read(self._rows[chosen]), torch.from_numpy(positive)
 
@@ -279,3 +278,8 @@ class _LabelTask:
             (list(network.body.parameters()), self._config.learning_rate),
             (list(network.labels.parameters()), self._config.label_learning_rate),
         ]
+
+    def _row(self, epoch: int, place: int) -> int:
+        if self._order[0] != epoch:  # drawn once an epoch, not in each of its steps
+            self._order = (epoch, epoch_order(len(self._rows), epoch=epoch, seed=self._seed))
+        return int(self._order[1][place])
